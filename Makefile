@@ -1,0 +1,39 @@
+# make demo: everything once, on the bundled text.  make test: the tests.  Neither needs anything but Python and Java.
+# Overrides: make demo tables.format=delta  or  make demo ARGS="tables.format=delta tables.root=/tmp/demo"
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DOTTED := $(foreach o,$(MAKEOVERRIDES),$(if $(findstring .,$(firstword $(subst =, ,$(o)))),$(o)))
+ARGS ?=
+TESTS ?= tests
+
+.PHONY: demo test lint wheel clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   score, mask, export, train and report on the bundled text"
+	@echo "make test   run the tests        make lint   ruff and pyright"
+	@echo "make wheel  build the wheel      make clean  remove what these made"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 12) else "tokensieve needs Python 3.11 or 3.12, not %d.%d" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark,score,pretrain,dev]'
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/tokensieve demo --config demo $(DOTTED) $(ARGS)
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -m 'not slow' $(TESTS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+wheel: $(VENV)/installed
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,245 @@
+"""The command line: `tokensieve VERB --config FILE [key=value ...]`, and the same verbs as spark-submit applications.
+
+Only typer is imported here, so that help is instant; a verb imports what it needs when it runs. This is the one file
+that knows all rooms.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from jobs.config import Config
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Token-level filtering of pretraining text: score, mask, export, train. One YAML file describes one corpus.",
+)
+pretrain_app = typer.Typer(no_args_is_help=True, help="Plan and run Megatron training on exported shards.")
+app.add_typer(pretrain_app, name="pretrain")
+
+ConfigOption = Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a preset's name such as demo.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted keys that win over the file.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Make the last line of output one JSON object.")]
+ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resolved configuration and stop.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One verb: `run` takes the configuration and returns its counts; Spark verbs get a session too."""
+
+    name: str
+    help: str
+    module: str
+    spark: bool
+
+
+SPARK_VERBS = (
+    Verb(
+        name="score",
+        help="Score the source token by token: tables scores, quarantine.",
+        module="jobs.score",
+        spark=True,
+    ),
+    Verb(
+        name="mask", help="Decide from stored scores what is forgotten: table masked.", module="jobs.mask", spark=True
+    ),
+    Verb(name="export", help="Write Megatron shards with a loss mask.", module="jobs.export", spark=True),
+    Verb(name="report", help="Write one HTML page on a corpus.", module="jobs.report", spark=True),
+    Verb(name="demo", help="Run everything on the bundled text.", module="jobs.demo", spark=True),
+)
+
+
+def _add(verb: Verb) -> None:
+    def command(
+        config: ConfigOption = "demo" if verb.name == "demo" else ...,  # type: ignore[assignment]
+        overrides: Overrides = None,
+        as_json: JsonOption = False,
+        show_config: ShowOption = False,
+    ) -> None:
+        loaded = _load(config, overrides, show_config)
+        _finish(_guard(lambda: run_spark_verb(verb, loaded)), as_json)
+
+    app.command(verb.name, help=verb.help)(command)
+
+
+for _verb in SPARK_VERBS:
+    _add(_verb)
+
+
+@app.command()
+def trace(
+    doc_id: Annotated[str, typer.Argument(help="A document's id, as the tables have it.")],
+    config: ConfigOption,
+    overrides: Overrides = None,
+    as_json: JsonOption = False,
+    show_config: ShowOption = False,
+) -> None:
+    """Follow one document from its raw row to a training sample."""
+    loaded = _load(config, overrides, show_config)
+
+    def run() -> dict[str, Any]:
+        from jobs.trace import run
+
+        return run(loaded, _session(loaded), doc_id)
+
+    _finish(_guard(run), as_json)
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = "demo",
+    overrides: Overrides = None,
+    as_json: JsonOption = False,
+    show_config: ShowOption = False,
+) -> None:
+    """Check this machine, and say what to do about what is missing."""
+    loaded = _load(config, overrides, show_config)
+
+    def run() -> dict[str, Any]:
+        from jobs.doctor import run
+
+        return run(loaded)
+
+    result = _guard(run)
+    _finish(result, as_json)
+    if not result["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def fit(
+    config: Annotated[str, typer.Option("--config", "-c", help="A recipe, such as classifiers/medicine-tiny.")],
+    overrides: Overrides = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a classifier bundle by a recipe."""
+
+    def run() -> dict[str, Any]:
+        from jobs.config import load_section
+        from pretrain.classifier.recipe import FitConfig
+        from pretrain.classifier.recipe import fit as train
+
+        return train(load_section(FitConfig, config, overrides or ()))
+
+    _finish(_guard(run), as_json)
+
+
+@pretrain_app.command("plan")
+def pretrain_plan(
+    config: ConfigOption, overrides: Overrides = None, as_json: JsonOption = False, show_config: ShowOption = False
+) -> None:
+    """Check that a training run fits its shards, and print what it will do."""
+    loaded = _load(config, overrides, show_config)
+
+    def run() -> dict[str, Any]:
+        from jobs.pretrain import plan
+
+        return plan(loaded)
+
+    _finish(_guard(run), as_json)
+
+
+@pretrain_app.command("train")
+def pretrain_train(
+    config: ConfigOption, overrides: Overrides = None, as_json: JsonOption = False, show_config: ShowOption = False
+) -> None:
+    """Train on the shards; forbidden tokens bear no loss."""
+    loaded = _load(config, overrides, show_config)
+
+    def run() -> dict[str, Any]:
+        from jobs.pretrain import train
+
+        return train(loaded)
+
+    _finish(_guard(run), as_json)
+
+
+def run_spark_verb(verb: Verb, config: "Config") -> dict[str, Any]:
+    """Imports a verb's job and runs it in the running or a new session."""
+    from importlib import import_module
+
+    from jobs.errors import executor_errors
+    from jobs.progress import watch_tasks
+
+    session = _session(config)
+    with watch_tasks(session, verb.name), executor_errors(verb.name):
+        return import_module(verb.module).run(config, session)
+
+
+def application(name: str) -> None:
+    """A Spark verb as an application: spark-submit jobs/VERB.py --config FILE key=value."""
+    sys.argv = [f"tokensieve {name}", name, *sys.argv[1:]]
+    main()
+
+
+def main() -> None:
+    """Entry point of the `tokensieve` command."""
+    app()
+
+
+def _session(config: "Config") -> Any:
+    from jobs.session import open_session
+
+    return open_session(config.spark, delta="delta" in (config.tables.format, config.source.format))
+
+
+def _load(path: str, overrides: list[str] | None, show: bool) -> "Config":
+    from jobs.config import load_config
+
+    config = _guard(lambda: load_config(path, overrides or ()))
+    if show:
+        typer.echo(config.yaml() + f"# config_id: {config.config_id}")
+        raise typer.Exit
+    return config
+
+
+def _guard(call: Callable[[], Result]) -> Result:
+    """Turns the errors that users can act on into one message and an exit code; anything else keeps its traceback."""
+    from jobs.errors import VerbError
+    from pretrain.manifest import ManifestError
+    from pretrain.plan import PlanError
+
+    try:
+        return call()
+    except VerbError as error:
+        typer.echo(f"tokensieve: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except (ManifestError, PlanError) as error:
+        typer.echo(f"tokensieve: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _finish(result: dict[str, Any], as_json: bool) -> None:
+    lines = result.pop("lines", None)
+    if as_json:
+        typer.echo(json.dumps(result, sort_keys=True))
+    else:
+        typer.echo("\n".join(lines or _readable(result)))
+
+
+def _readable(result: dict[str, Any]) -> list[str]:
+    width = max(map(len, result), default=0)
+    shown = {key: value if not isinstance(value, dict) else _inline(value) for key, value in result.items()}
+    return [
+        f"{key:<{width}}  {value:,}" if isinstance(value, int) else f"{key:<{width}}  {value}"
+        for key, value in shown.items()
+    ]
+
+
+def _inline(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_inline(value) if isinstance(value, dict) else value}" for key, value in values.items())
+
+
+if __name__ == "__main__":
+    main()

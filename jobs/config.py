@@ -1,0 +1,127 @@
+"""One YAML file describes one corpus; dotted overrides win over it; an unknown key names its nearest valid one.
+
+Each section's model lives beside the job that owns it; this file only puts them together.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from yaml import YAMLError
+
+from jobs.errors import ConfigError
+from jobs.export import ExportConfig
+from jobs.policies import PolicyConfig
+from jobs.presets import find
+from jobs.report import ReportConfig
+from jobs.score import ScoreConfig
+from jobs.session import SparkConfig
+from jobs.source import SourceConfig
+from jobs.tables import TablesConfig
+from pretrain.config import PretrainConfig
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Config(BaseModel):
+    """One corpus: where it lies, which policies apply, where its tables and shards go, how it is trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: SourceConfig
+    tables: TablesConfig
+    policies: dict[str, PolicyConfig] = Field(min_length=1)
+    score: ScoreConfig = ScoreConfig()
+    export: ExportConfig = ExportConfig()
+    pretrain: PretrainConfig | None = None
+    report: ReportConfig = ReportConfig()
+    spark: SparkConfig = SparkConfig()
+
+    @field_validator("policies")
+    @classmethod
+    def _column_names(cls, policies: dict[str, PolicyConfig]) -> dict[str, PolicyConfig]:
+        for name in policies:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise ValueError(f"policy {name!r} names a table column: use lower case, digits and _")
+        return policies
+
+    @property
+    def config_id(self) -> str:
+        """16 hex digits of the SHA-256 of the resolved configuration."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def yaml(self) -> str:
+        """The resolved configuration as YAML."""
+        return OmegaConf.to_yaml(OmegaConf.create(self.model_dump(mode="json")))
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
+    """Reads the configuration of a corpus: a path or a preset's name, with `key.key=value` overrides.
+
+    Raises ConfigError: no such file, not YAML, an override without `=`, an unknown key, a wrong value.
+    """
+    return load_section(Config, path, overrides)
+
+
+def load_section(model: type[Model], path: str, overrides: Sequence[str] = ()) -> Model:
+    """`load_config` for a file that describes something else, such as a recipe."""
+    file = find(path, suffix=".yaml")
+    for override in overrides:
+        if "=" not in override:
+            raise ConfigError(f"override {override!r} is not of the form key.key=value")
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(file), OmegaConf.from_dotlist(list(overrides)))
+        content = OmegaConf.to_container(merged, resolve=True)
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
+    return validate(model, content, str(file))
+
+
+def validate(model: type[Model], content: Any, where: str) -> Model:
+    """Builds a model from parsed YAML. Raises ConfigError with one line per fault, each with its dotted key."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(model, fault) for fault in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def _explain(model: type[BaseModel], fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"{key or 'the file'}: {fault['msg']} (given: {_shown(fault['input'])})"
+    valid = _valid_keys(model, fault["loc"][:-1])
+    near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
+    hint = f"did you mean {'.'.join([*map(str, fault['loc'][:-1]), near[0]])}? " if near else ""
+    return f"unknown key {key}; {hint}valid keys here: {', '.join(sorted(valid))}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _valid_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Field names of the model that sits at `location` below `model`."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[part].annotation if part in current.model_fields else None
+        else:  # a mapping: its values' type
+            current = current.__args__[-1] if getattr(current, "__origin__", None) is dict else current
+        current = _without_none(current)
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _without_none(annotation: Any) -> Any:
+    members = [member for member in getattr(annotation, "__args__", ()) if member is not type(None)]
+    is_union = type(None) in getattr(annotation, "__args__", ())
+    return members[0] if is_union and len(members) == 1 else annotation

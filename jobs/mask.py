@@ -1,0 +1,128 @@
+"""Verb `mask`: table `scores` in, table `masked` out. Decides again from stored scores; no model, no text in Python.
+
+Only the score columns cross into Python (arrow_udf); the text stays in the JVM and is copied beside the decision.
+Also an application: spark-submit jobs/mask.py.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import BalanceError, InputError
+from jobs.policies import RuleSet, content_id, rule_set
+from jobs.tables import Commit, TablesConfig
+from udfs.rule import ACTIONS
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, SparkSession
+
+    from jobs.config import Config
+
+DECISION = (
+    "struct<forget_spans: array<struct<start: int, end: int, policy: string>>, action: string, forget_bytes: bigint>"
+)
+
+
+def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
+    """Applies the policies' rules to the scores and returns the counts. Done already: nothing is written.
+
+    Raises InputError when the scores are missing or of other bundles, BalanceError when documents are lost.
+    """
+    rules = rule_set(config.policies)
+    scores, masked = config.tables.table("scores"), config.tables.table("masked")
+    source = _checked_scores(config.tables, spark, rules)
+    wanted = Commit(
+        batch=content_id({"scores": source.batch, "rules": rules.rule_id}),
+        inputs={"scores": source.batch, "rule_id": rules.rule_id},
+    )
+    save_rules(config.tables, rules)
+    current = masked.commit(spark)
+    if current is None or current.batch != wanted.batch:
+        rows = scores.read(spark).withColumn("decision", _decision(rules))
+        text = config.source.columns.text
+        dropped = [*rules.policies, "decision", *(["batch"] if "batch" in rows.columns else [])]
+        rows = rows.select("*", "decision.*").drop(*dropped).withColumnRenamed(text, "text")
+        masked.replace(rows.withColumn("rule_id", _literal(rules.rule_id)), wanted)
+    return counts(config.tables, spark)
+
+
+def _literal(value: str) -> "Column":
+    from pyspark.sql import functions as F
+
+    return F.lit(value)
+
+
+def _checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet) -> Commit:
+    """The scores' commit, if they are whole and of the bundles that the rules are for."""
+    scores, quarantine = tables.table("scores"), tables.table("quarantine")
+    commit, bad = scores.commit(spark), quarantine.commit(spark)
+    if commit is None or bad is None or commit.batch != bad.batch:
+        raise InputError(f"{tables.root}: no complete scores table; run `tokensieve score` first")
+    there = commit.inputs["bundles"]
+    wanted = {name: entry.bundle_id for name, entry in rules.policies.items()}
+    missing = {name: bundle for name, bundle in wanted.items() if dict(there or {}).get(name) != bundle}  # type: ignore[call-overload]
+    if missing:
+        raise InputError(f"{tables.root}/scores: scored with {there}, the rules want {missing}; run `tokensieve score`")
+    return commit
+
+
+def _decision(rules: RuleSet) -> "Column":
+    import pyarrow as pa
+    from pyspark.sql import functions as F
+
+    settings = {name: (entry.rule, entry.threshold) for name, entry in rules.policies.items()}
+
+    def decide_batch(*columns: pa.Array) -> pa.Array:
+        from udfs.decide_rows import decide_rows
+
+        return decide_rows(settings, list(columns))  # type: ignore[arg-type]
+
+    return F.arrow_udf(decide_batch, DECISION)(*(F.col(name) for name in settings))
+
+
+def save_rules(tables: TablesConfig, rules: RuleSet) -> None:
+    """Writes what `rule_id` names to `<root>/rules/<rule_id>.json`."""
+    folder = tables.folder / "rules"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{rules.rule_id}.json").write_text(rules.model_dump_json(indent=2) + "\n")
+
+
+def load_rules(tables: TablesConfig, rule_id: str) -> RuleSet:
+    """Reads a rule set back. Raises InputError when it is not there."""
+    file = tables.folder / "rules" / f"{rule_id}.json"
+    if not file.is_file():
+        raise InputError(f"{file}: the content of rule {rule_id} is missing; run `tokensieve mask` again")
+    return RuleSet.model_validate_json(file.read_text())
+
+
+def counts(tables: TablesConfig, spark: "SparkSession") -> dict[str, Any]:
+    """Documents by action, forget bytes and quarantine, read back from what was written.
+
+    Raises BalanceError unless in = keep + mask + hide + drop + quarantine, `in` being what was listed for scoring.
+    """
+    from pyspark.sql import functions as F
+
+    masked, scores = tables.table("masked"), tables.table("scores")
+    commit, scored = masked.commit(spark), scores.commit(spark)
+    if commit is None or scored is None:
+        raise InputError(f"{masked.path}: no masked table; run `tokensieve mask` first")
+    if commit.inputs["scores"] != scored.batch:
+        raise InputError(f"{masked.path}: made from other scores than those that stand there; run `tokensieve mask`")
+    totals = masked.read(spark).groupBy("action").agg(F.count("*").alias("n"), F.sum("forget_bytes").alias("bytes"))
+    found = {row["action"]: row for row in totals.collect()}
+    documents = {action: found[action]["n"] if action in found else 0 for action in ACTIONS}
+    quarantined = tables.table("quarantine").read(spark).count()
+    balance = {"in": scored.counts["in"], **documents, "quarantine": quarantined}
+    if balance["in"] != sum(documents.values()) + quarantined:
+        raise BalanceError(f"{tables.root}: {balance}: the parts do not sum to `in`; run `tokensieve mask` again")
+    forget_bytes = sum(row["bytes"] for row in found.values())
+    return {
+        "batch": commit.batch,
+        "rule_id": commit.inputs["rule_id"],
+        "documents": balance,
+        "forget_bytes": forget_bytes,
+    }
+
+
+if __name__ == "__main__":
+    from jobs.cli import application
+
+    application("mask")

@@ -1,0 +1,101 @@
+"""What a policy is to a run: its written definition, its classifier bundle, its rule, each named by its content."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from udfs.rule import Rule
+
+if TYPE_CHECKING:
+    from udfs.bundle import Bundle
+
+
+class PolicyConfig(BaseModel):
+    """One entry under `policies`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    definition: str
+    """A policy file: a path, or the name of one in `conf/policies/`."""
+    bundle: str
+    """A classifier bundle: a folder, or the name of one in `conf/classifiers/`."""
+    rule: Rule = Rule()
+
+
+class PolicyDefinition(BaseModel):
+    """A policy in words (arXiv 2601.21571, C.1): what is to be forgotten, and what near it is to be kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def definition_id(self) -> str:
+        """16 hex digits of the SHA-256 of the definition's content."""
+        return content_id(self.model_dump(mode="json"))
+
+
+def load_definition(reference: str) -> PolicyDefinition:
+    """Reads a policy file. Raises ConfigError as `load_config` does."""
+    from jobs.config import load_section
+
+    return load_section(PolicyDefinition, reference if "/" in reference else f"policies/{reference}")
+
+
+def load_bundle(policy: str, config: PolicyConfig) -> "Bundle":
+    """Loads and verifies a policy's bundle. Raises InputError naming the policy."""
+    from jobs.errors import InputError
+    from udfs.bundle import Bundle, BundleError, resolve
+
+    try:
+        return Bundle.load(resolve(config.bundle))
+    except (BundleError, OSError) as error:
+        raise InputError(f"policies.{policy}.bundle: {error}") from error
+
+
+class RuleSet(BaseModel):
+    """All that decides what is forgotten: named as a whole by `rule_id`, stored beside the masked table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policies: dict[str, "RuleEntry"]
+
+    @property
+    def rule_id(self) -> str:
+        return content_id(self.model_dump(mode="json"))
+
+
+class RuleEntry(BaseModel):
+    """One policy's part of a rule set. `threshold` is the one in force, the bundle's where the rule has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    definition_id: str
+    bundle_id: str
+    threshold: float
+    rule: Rule
+
+
+def rule_set(policies: dict[str, PolicyConfig]) -> RuleSet:
+    """The rule set that a configuration describes. Raises ConfigError, InputError."""
+    entries = {}
+    for name, config in sorted(policies.items()):
+        bundle = load_bundle(name, config)
+        entries[name] = RuleEntry(
+            definition_id=load_definition(config.definition).definition_id,
+            bundle_id=bundle.bundle_id,
+            threshold=config.rule.threshold or bundle.spec.thresholds["token"].value,
+            rule=config.rule,
+        )
+    return RuleSet(policies=entries)
+
+
+def content_id(content: object) -> str:
+    """16 hex digits of the SHA-256 of canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

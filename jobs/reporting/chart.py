@@ -1,0 +1,99 @@
+"""Inline SVG: histograms on the logit grid and stacked bars. No library, no script; colours come from the page's style.
+
+Counts are drawn on a logarithmic scale, since nearly all tokens of a corpus lie far below a threshold and the few above
+it are what a reader looks for.
+"""
+
+import math
+
+import numpy as np
+
+from udfs.scores import GRID_STEP, GRID_ZERO, grid_threshold
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 500, 190, 40, 34, 26
+TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+
+
+def histogram(counts_B: np.ndarray, *, what: str, threshold: float | None, bin_width: int = 1) -> str:
+    """A histogram of grid values as SVG.
+
+    Args: counts int64 [256]; `what` is counted (plain text of ours: "tokens"); a probability to draw a line at, from
+    which on bars are emphasised; how many grid values share a bar.
+    """
+    bars_N = counts_B.reshape(-1, bin_width).sum(axis=1)
+    limit = 256 if threshold is None else grid_threshold(threshold)
+    top = max(1, int(bars_N.max()))
+    parts = [*_grid(top), *_axis()]
+    parts += [_bar(at, int(count), top, bin_width, limit, what) for at, count in enumerate(bars_N.tolist()) if count]
+    if threshold is not None:
+        parts.append(_threshold_line(limit, threshold, counts_B, what))
+    label = f"Histogram of {what} by score, {int(counts_B.sum()):,} in all"
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def probability(grid: float) -> float:
+    """The probability at a place on the grid."""
+    return 1 / (1 + math.exp(-(grid - GRID_ZERO) * GRID_STEP))
+
+
+def _x(grid: float) -> float:
+    return round(LEFT + (WIDTH - LEFT - 8) * grid / 256, 2)
+
+
+def _y(count: float, top: int) -> float:
+    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * math.log1p(count) / math.log1p(top), 2)
+
+
+def _bar(at: int, count: int, top: int, width: int, limit: int, what: str) -> str:
+    first, last = at * width, (at + 1) * width - 1
+    x, y = _x(first), _y(count, top)
+    kind = "bar over" if first >= limit else "bar"
+    span = f"{probability(first):.4f}" if width == 1 else f"{probability(first):.4f} to {probability(last):.4f}"
+    return (
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{max(0.5, round(_x(last + 1) - x - 0.35, 2))}" '
+        f'height="{round(HEIGHT - BOTTOM - y, 2)}"><title>probability {span}: {count:,} {what}</title></rect>'
+    )
+
+
+def _grid(top: int) -> list[str]:
+    parts = []
+    for power in range(0, math.ceil(math.log10(top)) + 1, 1 if top < 10**5 else 2):
+        count = 10**power
+        if count <= top:
+            y = _y(count, top)
+            parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - 8}" y1="{y}" y2="{y}"/>')
+            parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{_short(count)}</text>')
+    return parts
+
+
+def _axis() -> list[str]:
+    base = HEIGHT - BOTTOM
+    parts = [f'<line class="axis" x1="{LEFT}" x2="{WIDTH - 8}" y1="{base}" y2="{base}"/>']
+    for value in TICKS:
+        x = _x(math.log(value / (1 - value)) / GRID_STEP + GRID_ZERO)
+        parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{base}" y2="{base + 4}"/>')
+        parts.append(f'<text class="tick" x="{x}" y="{base + 16}" text-anchor="middle">{value:g}</text>')
+    parts.append(
+        f'<text class="tick" x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 3}" text-anchor="middle">'
+        "probability (logit scale); counts on a log scale</text>"
+    )
+    return parts
+
+
+def _threshold_line(limit: int, threshold: float, counts_B: np.ndarray, what: str) -> str:
+    x = _x(limit)
+    over, total = int(counts_B[limit:].sum()), int(counts_B.sum())
+    anchor, shift = ("end", -6) if x > WIDTH / 2 else ("start", 6)
+    share = f"{over / total:.2%} of {what}" if total else f"no {what}"
+    return (
+        f'<line class="threshold" x1="{x}" x2="{x}" y1="4" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text class="note" x="{x + shift}" y="14" text-anchor="{anchor}">'
+        f"threshold {threshold:.4g}: {share} at or above</text>"
+    )
+
+
+def _short(count: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count // size}{unit}"
+    return str(count)

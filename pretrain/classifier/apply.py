@@ -1,0 +1,59 @@
+"""Runs a freshly trained encoder over whole documents, in the windows and packs that scoring jobs use.
+
+A recipe has to read features and scores before there is a bundle, so this is the scorer without bundles and devices.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from udfs.packing import gather, packs, scatter, windows
+from udfs.tokenizer import ByteTokenizer, Tokenized
+
+WINDOW, MARGIN, TOKEN_BUDGET = 1024, 128, 2048
+_BATCH = 64  # documents whose features are held at a time
+
+
+def token_values(encoder: nn.Module, read: Callable[[Tensor], Tensor], tokens: Tokenized, width: int) -> np.ndarray:
+    """`read(features [P, d]) -> [P, width]` for all tokens: float32 [T, width]."""
+    cut = windows(np.diff(tokens.bounds_D1), WINDOW, MARGIN)
+    out_TK = np.zeros((len(tokens.ids_T), width), dtype=np.float32)
+    for pack in packs(cut.lengths_W, TOKEN_BUDGET):
+        ids_P, bounds_N1 = gather(tokens.ids_T, tokens.bounds_D1, cut, pack)
+        with torch.inference_mode():
+            values = read(encoder(torch.from_numpy(ids_P), torch.from_numpy(bounds_N1)))
+        scatter(values.numpy(), tokens.bounds_D1, cut, pack, out_T=out_TK)
+    return out_TK
+
+
+def pooled_features(encoder: nn.Module, tokenizer: ByteTokenizer, texts: Sequence[str]) -> np.ndarray:
+    """Mean feature per document: float64 [D, d]; zeros for a document without tokens."""
+    parts = [
+        segment_means(token_values(encoder, lambda x: x, tokens, encoder.dim), tokens.bounds_D1)
+        for _, tokens in batches(tokenizer, texts)
+    ]
+    return np.concatenate(parts)
+
+
+def batches(tokenizer: ByteTokenizer, texts: Sequence[str]) -> Iterator[tuple[Sequence[str], Tokenized]]:
+    """The texts a few at a time, with their tokens.
+
+    Raises:
+        ValueError: a text cannot be tokenised; names its place.
+    """
+    for first in range(0, len(texts), _BATCH):
+        some = texts[first : first + _BATCH]
+        tokens = tokenizer.encode(some)
+        if tokens.failed:
+            at, why = next(iter(tokens.failed.items()))
+            raise ValueError(f"text {first + at} cannot be tokenised: {why}")
+        yield some, tokens
+
+
+def segment_means(values_TK: np.ndarray, bounds_D1: np.ndarray) -> np.ndarray:
+    """Mean over each document's tokens: float64 [D, K]."""
+    sums_T1K = np.concatenate([np.zeros((1, values_TK.shape[1])), np.cumsum(values_TK, axis=0, dtype=np.float64)])
+    sums_DK = sums_T1K[bounds_D1[1:]] - sums_T1K[bounds_D1[:-1]]
+    return sums_DK / np.maximum(np.diff(bounds_D1), 1)[:, None]

@@ -1,0 +1,71 @@
+"""The process group and Megatron's parallel state, for one block of code, and nothing left behind.
+
+Under torchrun the ranks come from the environment; otherwise the group has this process alone and needs no
+port and no environment variable, so it also works inside a Spark driver. Data parallelism only.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.tensor_parallel import random as parallel_random
+from torch._C._distributed_c10d import HashStore
+
+TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """This process among the data-parallel ones."""
+
+    rank: int
+    world_size: int
+
+
+class ProcessGroupError(RuntimeError):
+    """The process already has a process group, so a run cannot have its own."""
+
+
+def under_torchrun() -> bool:
+    """True when torchrun (or a launcher that speaks its language) started this process."""
+    return all(name in os.environ for name in TORCHRUN_VARIABLES)
+
+
+def world_size() -> int:
+    """Processes that train together: torchrun's number, or this one alone."""
+    return int(os.environ["WORLD_SIZE"]) if under_torchrun() else 1
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[Ranks]:
+    """A gloo (cpu) or nccl (cuda) group for the block. Raises ProcessGroupError when one exists."""
+    if dist.is_initialized():
+        raise ProcessGroupError("torch.distributed is initialised already; train in a process of its own")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if under_torchrun():
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    try:
+        yield Ranks(rank=dist.get_rank(), world_size=dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def model_parallel(seed: int) -> Iterator[None]:
+    """Megatron's groups and random states for the block; torch's random states are put back after it."""
+    with torch.random.fork_rng():
+        parallel_state.initialize_model_parallel()
+        try:
+            torch.manual_seed(seed)
+            parallel_random.model_parallel_cuda_manual_seed(seed)
+            yield
+        finally:
+            parallel_random.initialize_rng_tracker(force_reset=True)
+            parallel_state.destroy_global_memory_buffer()
+            parallel_state.destroy_model_parallel()

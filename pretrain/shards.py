@@ -1,0 +1,223 @@
+"""Writes and reads one shard: Megatron's `<prefix>.bin/.idx` and its loss mask `<prefix>_mask.bin/.idx`.
+
+Needs numpy only, since it runs on Spark executors. Whole batches of documents go to disk as they come, so
+memory holds one batch and the document lengths. The files are byte-identical with what Megatron's
+IndexedDatasetBuilder writes. Traded away: merging shards; list them in a manifest and blend instead.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from pretrain.hashed_file import HashedFile
+from pretrain.megatron_index import CorruptShardError, MegatronIndex, ShardError, index_bytes, read_index
+
+SUFFIXES = (".bin", ".idx", "_mask.bin", "_mask.idx")
+MASK_DTYPE = np.dtype(np.uint8)
+MAX_LENGTH = 2**31 - 1  # Megatron keeps sequence lengths and sequence numbers as int32
+
+
+class TokenIdError(ShardError):
+    """A token id does not fit the shard's dtype."""
+
+
+class MaskLengthError(ShardError):
+    """Token ids, loss mask and lengths do not describe the same tokens, or a mask value is not 0 or 1."""
+
+
+class EmptyDocumentError(ShardError):
+    """A document without tokens, or a shard without documents: Megatron can read neither."""
+
+
+class DocumentTooLongError(ShardError):
+    """A document (or the count of documents) passes Megatron's int32 limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardStats:
+    """What was written into one shard. `sha256` has the keys `.bin`, `.idx`, `_mask.bin`, `_mask.idx`."""
+
+    documents: int
+    tokens: int
+    loss_tokens: int
+    sha256: dict[str, str]
+
+
+def token_dtype(vocab_size: int) -> np.dtype:
+    """The token dtype Megatron would choose: uint16 below 65,500 ids, else int32 (`DType.optimal_dtype`)."""
+    return np.dtype(np.uint16 if vocab_size < 65_500 else np.int32)
+
+
+class ShardWriter:
+    """Writes one shard, many documents at a time. A context manager: an exception removes the four files.
+
+    `prefix` is the path without suffix; `dtype` is `token_dtype(vocab_size)`. Existing files are overwritten.
+    """
+
+    def __init__(self, prefix: Path, dtype: np.dtype) -> None:
+        self.prefix = Path(prefix)
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.uint16), np.dtype(np.int32)):
+            raise ShardError(f"{prefix}: token dtype {self.dtype} is not uint16 or int32; use token_dtype()")
+        self.prefix.parent.mkdir(parents=True, exist_ok=True)
+        self._files = {suffix: HashedFile(shard_file(self.prefix, suffix)) for suffix in SUFFIXES}
+        self._lengths: list[np.ndarray] = []
+        self._documents = 0
+        self._tokens = 0
+        self._loss_tokens = 0
+        self._stats: ShardStats | None = None
+
+    def add(self, ids_T: np.ndarray, loss_mask_T: np.ndarray, lengths_D: np.ndarray) -> None:
+        """Append D documents that lie one after the other in `ids_T`; each already ends with eod.
+
+        ids_T: any integer dtype. loss_mask_T: bool or integers 0 and 1; 1 = take the loss when this token is
+        the label. lengths_D: tokens of each document. Writes nothing when it raises TokenIdError,
+        MaskLengthError, EmptyDocumentError or DocumentTooLongError (all ShardError).
+        """
+        if self._stats is not None:
+            raise ShardError(f"{self.prefix}: add() after close()")
+        ids_T, mask_T, lengths_D = np.asarray(ids_T), np.asarray(loss_mask_T), np.asarray(lengths_D)
+        self._check_lengths(ids_T, mask_T, lengths_D)
+        if lengths_D.shape[0] == 0:
+            return
+        self._check_values(ids_T, mask_T, lengths_D)
+        mask_T = np.ascontiguousarray(mask_T, dtype=MASK_DTYPE)
+        self._files[".bin"].write(_buffer(ids_T, self.dtype.newbyteorder("<")))
+        self._files["_mask.bin"].write(_buffer(mask_T, MASK_DTYPE))
+        self._lengths.append(lengths_D.astype(np.int32))
+        self._documents += int(lengths_D.shape[0])
+        self._tokens += int(ids_T.shape[0])
+        self._loss_tokens += int(np.count_nonzero(mask_T))
+
+    def close(self) -> ShardStats:
+        """Write both `.idx` files, put all four on disk, return counts and hashes. May be called again."""
+        if self._stats is not None:
+            return self._stats
+        if not self._documents:
+            self._remove()
+            raise EmptyDocumentError(f"{self.prefix}: no documents were added; write no shard for an empty partition")
+        lengths_D = np.concatenate(self._lengths)
+        for suffix, dtype in ((".idx", self.dtype), ("_mask.idx", MASK_DTYPE)):
+            for part in index_bytes(lengths_D, dtype):
+                self._files[suffix].write(part)
+        self._stats = ShardStats(
+            documents=self._documents,
+            tokens=self._tokens,
+            loss_tokens=self._loss_tokens,
+            sha256={suffix: file.finish() for suffix, file in self._files.items()},
+        )
+        return self._stats
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            if kind is not None or self._stats is None:
+                self._remove()
+
+    def _remove(self) -> None:
+        for file in self._files.values():
+            file.remove()
+
+    def _check_lengths(self, ids_T: np.ndarray, mask_T: np.ndarray, lengths_D: np.ndarray) -> None:
+        if ids_T.shape != mask_T.shape or ids_T.ndim != 1:
+            raise MaskLengthError(f"{self.prefix}: token ids {ids_T.shape} but loss mask {mask_T.shape}")
+        if lengths_D.shape[0] and int(lengths_D.min()) < 1:
+            where = self._documents + int(np.argmax(lengths_D < 1))
+            raise EmptyDocumentError(f"{self.prefix}: document {where} has no tokens; it must at least hold eod")
+        if lengths_D.shape[0] and int(lengths_D.max()) > MAX_LENGTH:
+            where = int(np.argmax(lengths_D > MAX_LENGTH))
+            raise DocumentTooLongError(
+                f"{self.prefix}: document {self._documents + where} has {lengths_D[where]} tokens; the limit "
+                f"is {MAX_LENGTH}; split the document before tokenizing"
+            )
+        if int(lengths_D.sum(dtype=np.int64)) != ids_T.shape[0]:
+            total = int(lengths_D.sum(dtype=np.int64))
+            raise MaskLengthError(f"{self.prefix}: lengths sum to {total} but there are {ids_T.shape[0]} token ids")
+        if self._documents + lengths_D.shape[0] > MAX_LENGTH:
+            raise DocumentTooLongError(f"{self.prefix}: more than {MAX_LENGTH} documents; write more shards")
+
+    def _check_values(self, ids_T: np.ndarray, mask_T: np.ndarray, lengths_D: np.ndarray) -> None:
+        if ids_T.dtype.kind not in "iu":
+            raise TokenIdError(f"{self.prefix}: token ids are {ids_T.dtype}, not integers")
+        limit = int(np.iinfo(self.dtype).max)
+        if int(ids_T.min()) < 0 or int(ids_T.max()) > limit:
+            token = int(np.argmax((ids_T < 0) | (ids_T > limit)))
+            where = self._documents + int(np.searchsorted(np.cumsum(lengths_D), token, side="right"))
+            raise TokenIdError(
+                f"{self.prefix}: token id {int(ids_T[token])} in document {where} is outside 0..{limit} "
+                f"({self.dtype}); the vocabulary is larger than the one the shard was opened for"
+            )
+        if mask_T.dtype.kind not in "biu" or int(mask_T.max()) > 1 or int(mask_T.min()) < 0:
+            raise MaskLengthError(f"{self.prefix}: a loss mask value is neither 0 nor 1")
+
+
+class ShardReader:
+    """Reads one shard through memory maps; opening checks headers, sizes and that the mask fits.
+
+    Raises CorruptShardError. `lengths_D` (int32) and `starts_D` (int64, first token) are per document;
+    `ids_T` and `loss_mask_T` are the whole shard, not copied.
+    """
+
+    def __init__(self, prefix: Path) -> None:
+        self.prefix = Path(prefix)
+        index = read_index(shard_file(self.prefix, ".idx"))
+        mask_index = read_index(shard_file(self.prefix, "_mask.idx"))
+        if mask_index.dtype != MASK_DTYPE:
+            raise CorruptShardError(f"{self.prefix}_mask.idx: dtype {mask_index.dtype}, a loss mask is uint8")
+        if not np.array_equal(index.lengths_D, mask_index.lengths_D):
+            raise CorruptShardError(
+                f"{self.prefix}_mask.idx: document lengths differ from {self.prefix}.idx "
+                f"({mask_index.documents} documents, {mask_index.elements} tokens against {index.documents}, "
+                f"{index.elements})"
+            )
+        self.dtype = index.dtype
+        self.documents = index.documents
+        self.tokens = index.elements
+        self.lengths_D = index.lengths_D
+        self.ids_T = _map(shard_file(self.prefix, ".bin"), index)
+        self.loss_mask_T = _map(shard_file(self.prefix, "_mask.bin"), mask_index)
+        self.starts_D = index.offsets_D // index.dtype.itemsize
+
+    def ids(self, index: int) -> np.ndarray:
+        """Token ids of document `index`, eod included, in the shard's dtype. Raises IndexError."""
+        return self.ids_T[self._span(index)]
+
+    def loss_mask(self, index: int) -> np.ndarray:
+        """Loss mask (uint8, 1 = take the loss on this label) of document `index`. Raises IndexError."""
+        return self.loss_mask_T[self._span(index)]
+
+    def _span(self, index: int) -> slice:
+        if not 0 <= index < self.documents:
+            raise IndexError(f"{self.prefix}: document {index} of {self.documents}")
+        start = int(self.starts_D[index])
+        return slice(start, start + int(self.lengths_D[index]))
+
+
+def shard_file(prefix: Path, suffix: str) -> Path:
+    """`<prefix><suffix>`; `with_suffix` would cut a prefix that holds a dot."""
+    return prefix.parent / (prefix.name + suffix)
+
+
+def _buffer(values_T: np.ndarray, dtype: np.dtype) -> memoryview:
+    return np.ascontiguousarray(values_T, dtype=dtype).data.cast("B")
+
+
+def _map(path: Path, index: MegatronIndex) -> np.ndarray:
+    if not path.is_file():
+        raise CorruptShardError(f"{path}: missing; export the shards again")
+    size, expected = path.stat().st_size, index.elements * index.dtype.itemsize
+    if size != expected:
+        raise CorruptShardError(f"{path}: {size} bytes but its index needs {expected}; truncated or overwritten")
+    if not size:
+        return np.empty(0, index.dtype)
+    return np.memmap(path, dtype=index.dtype, mode="r")

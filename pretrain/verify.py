@@ -1,0 +1,95 @@
+"""Reads every file that a manifest names and lists what is wrong, shard by shard.
+
+Costs one full read of the corpus (SHA-256 of every byte), so it is a command of its own; training checks
+headers and sizes only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pretrain.hashed_file import file_sha256
+from pretrain.manifest import Manifest, ShardInfo, TokenizerInfo, inside
+from pretrain.shards import SUFFIXES, CorruptShardError, ShardReader, shard_file
+
+ProblemKind = Literal[
+    "missing file",
+    "sha256 differs",
+    "corrupt",
+    "counts differ",
+    "id out of vocabulary",
+    "no eod at document end",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong. `where` is the shard's prefix, or the tokenizer's file name."""
+
+    where: str
+    kind: ProblemKind
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.kind}: {self.detail}"
+
+
+def verify_shards(manifest: Manifest, folder: Path) -> list[Problem]:
+    """Every problem of every shard and of the tokenizer file, in the manifest's order; empty = well.
+
+    Raises ManifestError when a path leaves the folder.
+    """
+    tokenizer = manifest.tokenizer
+    problems = list(_hash_problem(tokenizer.file, inside(folder, tokenizer.file), tokenizer.sha256))
+    for shard in manifest.shards:
+        problems += _shard_problems(shard, tokenizer, folder)
+    return problems
+
+
+def _shard_problems(shard: ShardInfo, tokenizer: TokenizerInfo, folder: Path) -> Iterator[Problem]:
+    prefix = folder / shard.prefix
+    for suffix in SUFFIXES:
+        path = inside(folder, shard_file(Path(shard.prefix), suffix).as_posix())
+        yield from _hash_problem(shard.prefix, path, shard.sha256[suffix])
+    yield from _hash_problem(shard.prefix, inside(folder, shard.docs), shard.sha256.get("docs"))
+    try:
+        reader = ShardReader(prefix)
+    except CorruptShardError as error:
+        yield Problem(where=shard.prefix, kind="corrupt", detail=str(error))
+        return
+    yield from _count_problems(shard, reader)
+    yield from _token_problems(shard, reader, tokenizer)
+
+
+def _hash_problem(where: str, path: Path, expected: str | None) -> Iterator[Problem]:
+    if not path.is_file():
+        yield Problem(where=where, kind="missing file", detail=str(path))
+    elif expected is not None and (found := file_sha256(path)) != expected:
+        yield Problem(where=where, kind="sha256 differs", detail=f"{path} is {found}, the manifest says {expected}")
+
+
+def _count_problems(shard: ShardInfo, reader: ShardReader) -> Iterator[Problem]:
+    found = {
+        "documents": reader.documents,
+        "tokens": reader.tokens,
+        "loss_tokens": int(np.count_nonzero(reader.loss_mask_T)),
+    }
+    for name, count in found.items():
+        if count != getattr(shard, name):
+            detail = f"{count} {name} on disk, {getattr(shard, name)} in the manifest"
+            yield Problem(where=shard.prefix, kind="counts differ", detail=detail)
+
+
+def _token_problems(shard: ShardInfo, reader: ShardReader, tokenizer: TokenizerInfo) -> Iterator[Problem]:
+    low, high = int(reader.ids_T.min(initial=0)), int(reader.ids_T.max(initial=0))
+    if low < 0 or high >= tokenizer.padded_vocab_size:
+        detail = f"ids span {low}..{high}, the padded vocabulary is {tokenizer.padded_vocab_size}"
+        yield Problem(where=shard.prefix, kind="id out of vocabulary", detail=detail)
+    last_D = np.asarray(reader.ids_T[np.cumsum(reader.lengths_D, dtype=np.int64) - 1])
+    open_D = last_D != tokenizer.eod
+    if open_D.any():
+        detail = f"{int(open_D.sum())} documents, the first is {int(np.argmax(open_D))}; eod is {tokenizer.eod}"
+        yield Problem(where=shard.prefix, kind="no eod at document end", detail=detail)

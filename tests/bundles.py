@@ -1,0 +1,60 @@
+"""Small classifier bundles with made-up weights: real files, real scoring, known outcome where a test needs one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from udfs.bundle import Bundle, save
+from udfs.bundle_spec import BundleDraft, Threshold
+from udfs.encoders import build
+
+SHAPE = {"type": "sliding", "vocab_size": 600, "dim": 16, "layers": 2, "heads": 2, "hidden": 32, "reach": 8}
+
+
+def small_tokenizer(path: Path, texts: Iterable[str], size: int = 600, special: tuple[str, ...] = ()) -> Path:
+    """Trains a byte-level BPE tokenizer on texts and saves it at `path`."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(path))
+    return path
+
+
+def random_bundle(
+    folder: Path, seed: int = 0, *, encoder_seed: int = 0, head_scale: float = 1.0, texts: Iterable[str] = ()
+) -> Bundle:
+    """A bundle with random weights. Equal `encoder_seed`: a shared encoder; `seed` decides the heads.
+
+    `head_scale` may be NaN, for a classifier that breaks.
+    """
+    torch.manual_seed(encoder_seed)
+    encoder = build(dict(SHAPE))
+    torch.manual_seed(seed)
+    heads = {
+        "token.weight": torch.randn(16) * head_scale,
+        "token.bias": torch.zeros(1),
+        "document.weight": torch.randn(16),
+        "document.bias": torch.zeros(1),
+    }
+    tokenizer = small_tokenizer(folder.parent / f"{folder.name}-tokenizer.json", texts)
+    draft = BundleDraft(
+        name=folder.name,
+        policy="test",
+        encoder=dict(SHAPE),
+        window=64,
+        margin=16,
+        thresholds={"token": Threshold(value=0.5, how="made up")},
+        training_data=[],
+        metrics={},
+    )
+    return save(folder, draft, encoder=encoder.state_dict(), heads=heads, tokenizer=tokenizer, card="made up\n")

@@ -1,0 +1,76 @@
+"""Small corpora (shards and manifest) written with the real writer."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pretrain.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
+from pretrain.shards import ShardWriter, token_dtype
+
+Document = tuple[Sequence[int], Sequence[int]]
+WriteCorpus = Callable[..., Path]
+
+
+@pytest.fixture
+def write_corpus(tmp_path) -> WriteCorpus:
+    """`write_corpus(shard, shard, ..., name=, vocab=)`: a shard is a list of (ids, loss mask); eod is 0."""
+
+    def write(*shards: Sequence[Document], name: str = "corpus", **options: int | None) -> Path:
+        (tmp_path / name).mkdir()
+        return write_corpus_in(tmp_path / name, shards, **options)  # type: ignore[arg-type]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def corpus_writer() -> WriteCorpus:
+    """`corpus_writer(folder, shards)`, for property tests, which make a folder for every example."""
+    return write_corpus_in
+
+
+def write_corpus_in(
+    folder: Path, shards: Sequence[Sequence[Document]], *, vocab: int = 64, hidden: int | None = 63
+) -> Path:
+    """Write shards, a stand-in tokenizer file and the manifest into an existing folder."""
+    (folder / "tokenizer.json").write_bytes(b"{}")
+    infos = [_write_shard(folder, f"shard-{i:05d}", shard, vocab) for i, shard in enumerate(shards)]
+    Manifest(
+        tokenizer=TokenizerInfo(
+            file="tokenizer.json",
+            sha256=hashlib.sha256(b"{}").hexdigest(),
+            vocab_size=vocab,
+            eod=0,
+            hidden_id=hidden,
+            padded_vocab_size=vocab,
+        ),
+        shards=tuple(infos),
+        inputs=Inputs(rule_id="r", policies={"p": "1"}, bundles={"p": "2"}, source_table={}, seed=0),
+        documents=sum(i.documents for i in infos),
+        tokens=sum(i.tokens for i in infos),
+        loss_tokens=sum(i.loss_tokens for i in infos),
+    ).save(folder)
+    return folder
+
+
+def _write_shard(folder: Path, prefix: str, documents: Sequence[Document], vocab: int) -> ShardInfo:
+    with ShardWriter(folder / prefix, token_dtype(vocab)) as writer:
+        writer.add(
+            np.concatenate([np.asarray(ids) for ids, _ in documents]),
+            np.concatenate([np.asarray(mask) for _, mask in documents]),
+            np.array([len(ids) for ids, _ in documents]),
+        )
+        stats = writer.close()
+    docs = folder / "docs" / f"{prefix}.parquet"
+    docs.parent.mkdir(exist_ok=True)
+    docs.write_bytes(b"stands for the document index")
+    return ShardInfo(
+        prefix=prefix,
+        docs=f"docs/{prefix}.parquet",
+        documents=stats.documents,
+        tokens=stats.tokens,
+        loss_tokens=stats.loss_tokens,
+        sha256=stats.sha256,
+    )

@@ -1,0 +1,154 @@
+"""The plan: its numbers, and that each reason against a run is named with its numbers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from pretrain.config import ModelConfig, PretrainConfig
+from pretrain.manifest import ManifestError
+from pretrain.plan import PlanError, plan
+
+# 100 documents of 10 tokens, 6 of which bear loss: 1,000 tokens, 600 loss-bearing, 62 samples of 16.
+DOCUMENTS = [([1, 2, 3, 4, 5, 6, 7, 8, 9, 0], [1, 0, 0, 1, 1, 0, 0, 1, 1, 1])] * 100
+MODEL = {"layers": 2, "hidden_size": 32, "heads": 4}
+
+
+def config(**changes) -> PretrainConfig:
+    settings = {
+        "seq_length": 16,
+        "micro_batch_size": 2,
+        "global_batch_size": 4,
+        "model": MODEL,
+        "steps": 10,
+        **changes,
+    }
+    return PretrainConfig.model_validate(settings)
+
+
+def edit_tokenizer(folder, **changes) -> None:
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    content["tokenizer"].update(changes)
+    path.write_text(json.dumps(content))
+
+
+def test_plan_counts_steps_epochs_tokens_parameters_and_flops(write_corpus):
+    todo = plan(config(), write_corpus(DOCUMENTS))
+    assert (todo.steps, todo.samples, todo.samples_per_epoch) == (10, 40, 62)
+    assert (todo.tokens, todo.loss_tokens_expected, todo.unreachable_tokens) == (640, 384, 8)
+    # 64 rows x 32, two layers of 4 x 32 x 32 + 2 x 32 x 128 + 2 x 32, one norm of 32.
+    assert todo.parameters == 2048 + 2 * (4096 + 8192 + 64) + 32 == 26_784
+    assert todo.flops == 6 * 26_784 * 640
+    assert todo.epochs == pytest.approx(40 / 62)
+
+
+def test_plan_prints_every_number_that_a_user_decides_on(write_corpus):
+    text = "\n".join(plan(config(), write_corpus(DOCUMENTS)).lines())
+    for part in (
+        "26,784",
+        "40 (0.65 epochs of 62)",
+        "640",
+        "384 expected (60.0%)",
+        "8 tokens an epoch",
+        "1.03e+08",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"tokens": 384}, 10),  # 384 / (4 x 16 x 0.6)
+        ({"tokens": 385}, 11),
+        ({"tokens": 640, "budget_counts": "total"}, 10),
+        ({"tokens": 640, "loss_mask": "none"}, 10),
+    ],
+)
+def test_token_budget_becomes_steps_by_the_share_of_loss_bearing_tokens(write_corpus, changes, steps):
+    assert plan(config(steps=None, **changes), write_corpus(DOCUMENTS)).steps == steps
+
+
+@pytest.mark.parametrize(
+    ("changes", "world_size", "message"),
+    [
+        ({"global_batch_size": 5}, 1, "global_batch_size 5 is not a multiple of micro_batch_size 2 x 1"),
+        ({}, 3, "global_batch_size 4 is not a multiple of micro_batch_size 2 x 3 processes = 6"),
+        ({"seq_length": 1000}, 1, "seq_length 1000 needs 1001 tokens, the largest shard has 1000"),
+        (
+            {"steps": 16},
+            1,
+            r"need 64 samples \(1024 tokens\), but 1 epochs of these shards give 62 \(1000 tokens",
+        ),
+        ({"steps": 32, "epochs_allowed": 2}, 1, "set epochs_allowed to 3"),
+    ],
+)
+def test_run_that_cannot_be_done_is_refused_with_its_numbers(write_corpus, changes, world_size, message):
+    with pytest.raises(PlanError, match=message):
+        plan(config(**changes), write_corpus(DOCUMENTS), world_size=world_size)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"padded_vocab_size": 60}, "vocabulary of 64 ids but the padded vocabulary is 60"),
+        ({"eod": 64}, "eod 64 is outside the padded vocabulary of 64"),
+        ({"hidden_id": 70}, "hidden_id 70 is outside the padded vocabulary of 64"),
+    ],
+)
+def test_ids_without_a_row_in_the_model_are_refused(write_corpus, changes, message):
+    folder = write_corpus(DOCUMENTS)
+    edit_tokenizer(folder, **changes)
+    with pytest.raises(PlanError, match=message):
+        plan(config(), folder)
+
+
+def test_changed_tokenizer_file_is_refused_and_all_reasons_come_at_once(write_corpus):
+    folder = write_corpus(DOCUMENTS)
+    (folder / "tokenizer.json").write_bytes(b"[]")
+    with pytest.raises(PlanError) as caught:
+        plan(config(steps=100, global_batch_size=5), folder)
+    assert [reason.split()[0] for reason in caught.value.reasons] == ["tokenizer", "global_batch_size", "100"]
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(PlanError, match=r"tokenizer file .* is missing"):
+        plan(config(), folder)
+
+
+def test_corpus_without_any_loss_is_refused(write_corpus):
+    folder = write_corpus([(ids, [0] * 10) for ids, _ in DOCUMENTS])
+    with pytest.raises(PlanError, match="none of the 1000 tokens bears loss"):
+        plan(config(), folder)
+    assert plan(config(loss_mask="none"), folder).loss_tokens_expected == 640
+
+
+def test_plan_without_shards_says_which_command_comes_first(tmp_path):
+    with pytest.raises(ManifestError, match="run `tokensieve export` first"):
+        plan(config(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": 100}, r"exactly one of steps \(10\) and tokens \(100\)"),
+        ({"steps": None}, r"exactly one of steps \(None\) and tokens \(None\)"),
+        ({"stepz": 3}, "stepz"),
+        ({"model": {**MODEL, "heads": 5}}, "hidden_size 32 is not a multiple of heads 5"),
+        ({"model": {**MODEL, "heads": 32}}, "rope needs an even head size"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        config(**changes)
+
+
+def test_ffn_defaults_to_four_times_the_width():
+    assert ModelConfig(layers=1, hidden_size=32, heads=4).ffn == 128
+    assert ModelConfig(layers=1, hidden_size=32, heads=4, ffn_hidden_size=100).ffn == 100
+
+
+def test_planning_imports_neither_torch_nor_megatron():
+    code = "import sys, pretrain.plan, pretrain.train; print([m for m in ('torch', 'megatron') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

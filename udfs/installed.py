@@ -1,0 +1,69 @@
+"""Finds the data folders that are installed beside the code, under `conf/`, also when the code runs from a zip.
+
+`spark-submit --py-files tokensieve.whl` puts the wheel on the path without unpacking it, and torch and tokenizers want
+real files. A folder is then unpacked once per machine into the temporary folder, under a name made of its content, so
+two versions never mix and workers that race do the same work twice instead of reading each other's halves.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from zipimport import zipimporter
+
+_ROOT = Path(__file__).parent.parent
+
+
+def installed_names(kind: str, marker: str) -> list[str]:
+    """Names of the folders under `conf/<kind>/` that hold the file `marker`, sorted."""
+    archive = _archive()
+    if archive is None:
+        return sorted(path.parent.name for path in (_ROOT / "conf" / kind).glob(f"*/{marker}"))
+    with zipfile.ZipFile(archive) as file:
+        paths = [PurePosixPath(name) for name in file.namelist()]
+    return sorted(p.parts[2] for p in paths if p.parts[:2] == ("conf", kind) and p.parts[3:] == (marker,))
+
+
+def installed_folder(kind: str, name: str) -> Path:
+    """The real folder `conf/<kind>/<name>`, unpacked first where the code runs from a zip."""
+    archive = _archive()
+    return _ROOT / "conf" / kind / name if archive is None else _unpacked(archive, f"conf/{kind}/{name}/")
+
+
+def _archive() -> str | None:
+    """The zip that this module was imported from, None when it is a file on disk."""
+    loader = __spec__.loader if __spec__ else None
+    return loader.archive if isinstance(loader, zipimporter) else None
+
+
+def _unpacked(archive: str, prefix: str) -> Path:
+    with zipfile.ZipFile(archive) as file:
+        entries = sorted(name for name in file.namelist() if name.startswith(prefix) and not name.endswith("/"))
+        contents = {name[len(prefix) :]: file.read(name) for name in entries}
+    digest = hashlib.sha256()
+    for name, data in contents.items():
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    # One folder per user: a shared temporary folder must not let one user prepare another's files.
+    home = Path(tempfile.gettempdir()) / f"tokensieve-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    target = home / f"{PurePosixPath(prefix).name}-{digest.hexdigest()[:16]}"
+    if not target.is_dir():
+        _write(contents, target)
+    return target
+
+
+def _write(contents: dict[str, bytes], target: Path) -> None:
+    made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    for name, data in contents.items():
+        path = made / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    try:
+        os.rename(made, target)
+    except OSError:
+        # Another worker was first; its folder has the same content, for the content is in the name.
+        shutil.rmtree(made)
+        if not target.is_dir():
+            raise

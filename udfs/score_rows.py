@@ -1,0 +1,183 @@
+"""The scoring stage inside an executor: splits or rows in, scored rows and faults out, as Arrow record batches.
+
+Scored rows and quarantined ones leave in one stream of one schema, told apart by `reason`: one pass of the model
+feeds both tables, and a retried task repeats both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from udfs.read_shard import PROVENANCE, Faults, Split, read_split
+from udfs.scorer import Scored, ScorerSettings, worker_scorer
+from udfs.scores import binary_array, encode_lengths
+
+EMPTY = 1  # flag: the document has no token
+WINDOWED = 2  # flag: the document was longer than one window of the classifier
+
+POLICY_TYPE = pa.struct(
+    [
+        pa.field("bundle_id", pa.string()),
+        pa.field("token_bytes", pa.binary()),
+        pa.field("token_scores", pa.binary()),
+        pa.field("doc_score", pa.float32()),
+        pa.field("flags", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorePlan:
+    """Everything that a task needs, sent to it once: what to read, which columns, which classifiers."""
+
+    splits: tuple[Split, ...]
+    schema: pa.Schema  # the source's columns
+    text: str
+    id: str | None
+    scorer: ScorerSettings
+
+    def output_schema(self) -> pa.Schema:
+        """doc_id, the source's columns, provenance, text_hash, one struct per policy, reason and detail."""
+        policies = [pa.field(policy, POLICY_TYPE) for policy, _, _ in self.scorer.bundles]
+        return pa.schema(
+            [
+                pa.field("doc_id", pa.string()),
+                *self.schema,
+                *PROVENANCE,
+                pa.field("text_hash", pa.string()),
+                *policies,
+                pa.field("reason", pa.string()),
+                pa.field("detail", pa.string()),
+            ]
+        )
+
+
+def score_splits(plan: ScorePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """For Parquet and JSONL: the input's column `id` counts into `plan.splits`."""
+    for batch in batches:
+        for at in batch.column("id").to_pylist():
+            for part in read_split(plan.splits[at], plan.schema):
+                yield from [_fault_rows(plan, part)] if isinstance(part, Faults) else _scored_rows(plan, part.batch)
+
+
+def score_rows(plan: ScorePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """For tables that Spark reads: the input has the source's columns and PROVENANCE."""
+    for batch in batches:
+        yield from _scored_rows(plan, batch)
+
+
+def _scored_rows(plan: ScorePlan, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """One batch with the scored rows, one with those of its rows that cannot be scored."""
+    reason_D = _text_faults(batch.column(plan.text))
+    good = batch.filter(pa.array([reason is None for reason in reason_D]))
+    texts: list[str] = good.column(plan.text).to_pylist()
+    scored = worker_scorer(plan.scorer)(texts) if texts else {}
+    reason_G = _score_faults(scored, len(texts))
+    yield _output(plan, good, scored, texts).filter(pa.array([not reason for reason in reason_G], pa.bool_()))
+    faults = [reason for reason in reason_D if reason] + [reason for reason in reason_G if reason]
+    if faults:
+        bad = batch.filter(pa.array([reason is not None for reason in reason_D]))
+        late = good.filter(pa.array([reason is not None for reason in reason_G], pa.bool_()))
+        yield _quarantined(plan, pa.Table.from_batches([bad, late]).combine_chunks(), faults)
+
+
+def _text_faults(text: pa.Array) -> list[tuple[str, str] | None]:
+    """Per row None, or why its text cannot be scored."""
+    faults: list[tuple[str, str] | None] = [None] * len(text)
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        for at, value in enumerate(text.cast(pa.binary())):
+            try:
+                (value.as_py() or b"").decode("utf-8")
+            except UnicodeDecodeError as error:
+                faults[at] = ("invalid_text", str(error))
+    for at in np.flatnonzero(text.is_null().to_numpy(zero_copy_only=False)):
+        faults[at] = ("null_text", "the text column is null")
+    return faults
+
+
+def _score_faults(scored: dict[str, Scored], count: int) -> list[tuple[str, str] | None]:
+    faults: list[tuple[str, str] | None] = [None] * count
+    for policy, result in scored.items():
+        for at in np.flatnonzero(result.broken_D):
+            faults[at] = ("non_finite_score", f"policy {policy}, bundle {result.bundle_id}: NaN or infinity")
+        for at, why in result.tokens.failed.items():
+            faults[at] = ("misaligned", f"policy {policy}: {why}")
+    return faults
+
+
+def _output(plan: ScorePlan, rows: pa.RecordBatch, scored: dict[str, Scored], texts: list[str]) -> pa.RecordBatch:
+    schema = plan.output_schema()
+    columns = {name: rows.column(name) for name in rows.schema.names}
+    columns["doc_id"] = _document_ids(plan, rows)
+    columns["text_hash"] = pa.array([xxhash.xxh3_128_hexdigest(text.encode()) for text in texts], pa.string())
+    columns |= {policy: _policy_column(result) for policy, result in scored.items()}
+    arrays = [columns.get(field.name, pa.nulls(rows.num_rows, field.type)) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _policy_column(result: Scored) -> pa.StructArray:
+    lengths_D = np.diff(result.tokens.bounds_D1)
+    flags_D = np.where(lengths_D == 0, EMPTY, 0) | np.where(result.windowed_D, WINDOWED, 0)
+    doc_score = pa.array(result.document_score_D, pa.float32(), from_pandas=True)  # NaN: no token, so no score
+    return pa.StructArray.from_arrays(
+        [
+            pa.repeat(pa.scalar(result.bundle_id), len(lengths_D)),
+            encode_lengths(result.tokens.bytes_T, result.tokens.bounds_D1),
+            binary_array(result.scores_T, result.tokens.bounds_D1),
+            doc_score,
+            pa.array(flags_D, pa.int32()),
+        ],
+        fields=list(POLICY_TYPE),
+    )
+
+
+def _document_ids(plan: ScorePlan, rows: pa.RecordBatch) -> pa.Array:
+    """The source's id as a string; where it has none, a hash of file and row."""
+    made = pa.array(
+        [
+            made_id(name, row)
+            for name, row in zip(rows.column("source_file").to_pylist(), rows.column("source_row").to_pylist())
+        ],
+        pa.string(),
+    )
+    return made if plan.id is None else pc.coalesce(rows.column(plan.id).cast(pa.string()), made)
+
+
+def made_id(source_file: str, source_row: int) -> str:
+    """The id of a document whose source gives none: xxh3-128 of file (below the source's root) and row."""
+    return xxhash.xxh3_128_hexdigest(f"{source_file}\0{source_row}".encode())
+
+
+def _quarantined(plan: ScorePlan, rows: pa.Table, faults: list[tuple[str, str]]) -> pa.RecordBatch:
+    """Rows for the quarantine: identity and provenance, never the text."""
+    batch = rows.to_batches()[0]
+    columns = {name: batch.column(name) for name in PROVENANCE_NAMES}
+    columns["doc_id"] = _document_ids(plan, batch)
+    return _quarantine_batch(plan, columns, faults)
+
+
+def _fault_rows(plan: ScorePlan, faults: Faults) -> pa.RecordBatch:
+    count = len(faults.rows)
+    columns = {
+        "source_file": pa.repeat(pa.scalar(faults.split.name), count),
+        "source_version": pa.repeat(pa.scalar(faults.split.version), count),
+        "source_row": pa.array(faults.rows, pa.int64()),
+    }
+    return _quarantine_batch(plan, columns, [(faults.reason, faults.detail)] * count)
+
+
+PROVENANCE_NAMES = tuple(field.name for field in PROVENANCE)
+
+
+def _quarantine_batch(plan: ScorePlan, columns: dict, faults: list[tuple[str, str]]) -> pa.RecordBatch:
+    columns["reason"] = pa.array([reason for reason, _ in faults], pa.string())
+    columns["detail"] = pa.array([detail[:1000] for _, detail in faults], pa.string())
+    schema = plan.output_schema()
+    arrays = [columns.get(field.name, pa.nulls(len(faults), field.type)) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
