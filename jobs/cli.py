@@ -5,6 +5,7 @@ that knows all rooms.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def pretrain_plan(
     loaded = _load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
-        from jobs.pretrain import plan
+        from jobs.train import plan
 
         return plan(loaded)
 
@@ -158,7 +159,7 @@ def pretrain_train(
     loaded = _load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
-        from jobs.pretrain import train
+        from jobs.train import train
 
         return train(loaded)
 
@@ -178,7 +179,12 @@ def run_spark_verb(verb: Verb, config: "Config") -> dict[str, Any]:
 
 
 def application(name: str) -> None:
-    """A Spark verb as an application: spark-submit jobs/VERB.py --config FILE key=value."""
+    """A Spark verb as an application: spark-submit jobs/VERB.py --config FILE key=value.
+
+    A script's own folder comes first on Python's path, where our files would pass for modules of the same name.
+    """
+    here = os.path.dirname(os.path.abspath(sys.argv[0]))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
     sys.argv = [f"tokensieve {name}", name, *sys.argv[1:]]
     main()
 

@@ -26,7 +26,6 @@ from jobs.source import SourceConfig
 from jobs.tables import TablesConfig
 from pretrain.config import PretrainConfig
 
-
 Model = TypeVar("Model", bound=BaseModel)
 
 

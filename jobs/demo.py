@@ -8,7 +8,7 @@ import typer
 
 from jobs import export, mask, report, score, trace
 from jobs.errors import VerbError
-from jobs.pretrain import output_folder, plan, train
+from jobs.train import output_folder, plan, train
 from pretrain.manifest import Manifest
 from pretrain.shards import ShardReader
 
@@ -88,7 +88,7 @@ def _checks(
         "every_step_recorded": len(metrics) == trained["steps"] >= 20,
         "loss_fell": trained["last_loss"] < trained["first_loss"],
         "report_has_no_script": page["documents"]["in"] == documents["in"] and "<script" not in html,
-        "trace_reaches_a_sample": bool(followed["samples"]),
+        "trace_reaches_a_sample": bool(followed["training"].get("pieces")),
     }
 
 

@@ -3,13 +3,8 @@
 import difflib
 from pathlib import Path
 
-import jobs
 from jobs.errors import ConfigError
-
-
-def conf_folder() -> Path:
-    """The installed `conf/`: it stands beside the package `jobs` in a checkout and in a wheel."""
-    return Path(jobs.__file__).parent.parent / "conf"
+from udfs.installed import conf_folder
 
 
 def find(reference: str, suffix: str = "") -> Path:

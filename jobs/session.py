@@ -4,13 +4,16 @@ No master is set in code: `spark.master` in the configuration is for laptops and
 """
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from jobs.errors import InputError
+from udfs.installed import code_archive
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,9 +70,24 @@ def open_session(config: SparkConfig, delta: bool) -> "SparkSession":
     for key, value in (_settings(config) | (_delta_settings(config) if delta else {}) | config.conf).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
-    if hasattr(session, "_jsparkSession"):  # not over Spark Connect, where the server logs as its owner wants
+    classic = hasattr(session, "_jsparkSession")
+    if classic:  # over Spark Connect the server logs as its owner wants
         session.sparkContext.setLogLevel("ERROR")
+    _ship_code(session, classic)
     return session
+
+
+def _ship_code(session: "SparkSession", classic: bool) -> None:
+    """Puts a wheel given by --py-files on the executors' path: Spark itself does that for .zip, not for .whl."""
+    archive = code_archive()
+    if archive is None or not archive.endswith(".whl"):
+        return
+    copy = Path(tempfile.mkdtemp(prefix="tokensieve-")) / f"{Path(archive).stem}.zip"
+    shutil.copyfile(archive, copy)
+    if classic:
+        session.sparkContext.addPyFile(str(copy))
+    else:
+        session.addArtifacts(str(copy), pyfile=True)
 
 
 def _settings(config: SparkConfig) -> dict[str, str]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from jobs.errors import InputError
-from jobs.presets import conf_folder
+from udfs.installed import conf_folder
 from udfs.read_shard import Split, file_version, numbered_lines
 
 

@@ -1,6 +1,8 @@
-"""Fixtures that every room's tests share: where the licensed text for tests lies."""
+"""Fixtures that every room's tests share: the checkout, the licensed text for tests, one Spark session."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,3 +21,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no licensed test text at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A local session that speaks Delta."""
+    pytest.importorskip("pyspark", reason="the Spark verbs need tokensieve[spark]")
+    from jobs.session import SparkConfig, open_session
+
+    session = open_session(SparkConfig(master="local[2]", app_name="tests"), delta=True)
+    yield session
+    session.stop()

@@ -1,8 +1,8 @@
 """The classifier bundle: a folder that holds everything scoring needs, named and checked by content.
 
-`bundle.json` (format tokensieve-bundle/1) carries the SHA-256 of every data file, so a bundle id names the weights, the
-tokenizer and the thresholds at once, and a changed byte is refused before anything is scored. The card (README.md) is
-prose and stands outside the id. Weights are safetensors only; torch is imported when a module is asked for.
+`bundle.json` (format tokensieve-bundle/1) carries the SHA-256 of every data file, so a bundle id names the weights,
+the tokenizer and the thresholds at once, and a changed byte is refused before anything is scored. The card (README.md)
+is prose and stands outside the id. Weights are safetensors only; torch is imported when a module is asked for.
 """
 
 import hashlib
@@ -148,7 +148,10 @@ def save(
         files={name: _sha256(made / name) for name in (ENCODER, HEADS, TOKENIZER)},
     )
     (made / SPEC).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    made.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+    # mkdtemp and safetensors make what only its owner can read; executors often run as another user.
+    made.chmod(0o755)
+    for path in made.iterdir():
+        path.chmod(0o644)
     _put(made, folder)
     return Bundle.load(folder)
 
@@ -173,7 +176,7 @@ def resolve(reference: str) -> Path:
 
 
 def _put(made: Path, folder: Path) -> None:
-    """Renames a finished folder to its place; rename cannot replace a folder that has files, so an old one steps aside."""
+    """Renames a finished folder to its place. Rename cannot replace a folder with files: an old one steps aside."""
     if folder.exists():
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
         os.rename(folder, aside / folder.name)

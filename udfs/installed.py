@@ -16,24 +16,24 @@ from zipimport import zipimporter
 _ROOT = Path(__file__).parent.parent
 
 
+def conf_folder() -> Path:
+    """The installed `conf/` as a real folder, unpacked first where the code runs from a zip."""
+    archive = code_archive()
+    return _ROOT / "conf" if archive is None else _unpacked(archive, "conf/")
+
+
 def installed_names(kind: str, marker: str) -> list[str]:
     """Names of the folders under `conf/<kind>/` that hold the file `marker`, sorted."""
-    archive = _archive()
-    if archive is None:
-        return sorted(path.parent.name for path in (_ROOT / "conf" / kind).glob(f"*/{marker}"))
-    with zipfile.ZipFile(archive) as file:
-        paths = [PurePosixPath(name) for name in file.namelist()]
-    return sorted(p.parts[2] for p in paths if p.parts[:2] == ("conf", kind) and p.parts[3:] == (marker,))
+    return sorted(path.parent.name for path in (conf_folder() / kind).glob(f"*/{marker}"))
 
 
 def installed_folder(kind: str, name: str) -> Path:
-    """The real folder `conf/<kind>/<name>`, unpacked first where the code runs from a zip."""
-    archive = _archive()
-    return _ROOT / "conf" / kind / name if archive is None else _unpacked(archive, f"conf/{kind}/{name}/")
+    """The real folder `conf/<kind>/<name>`."""
+    return conf_folder() / kind / name
 
 
-def _archive() -> str | None:
-    """The zip that this module was imported from, None when it is a file on disk."""
+def code_archive() -> str | None:
+    """The zip or wheel that our code was imported from, None when it is files on disk."""
     loader = __spec__.loader if __spec__ else None
     return loader.archive if isinstance(loader, zipimporter) else None
 
@@ -48,6 +48,8 @@ def _unpacked(archive: str, prefix: str) -> Path:
     # One folder per user: a shared temporary folder must not let one user prepare another's files.
     home = Path(tempfile.gettempdir()) / f"tokensieve-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
+    if home.stat().st_uid != os.getuid():
+        raise PermissionError(f"{home} belongs to another user; remove it, or set TMPDIR to a folder of your own")
     target = home / f"{PurePosixPath(prefix).name}-{digest.hexdigest()[:16]}"
     if not target.is_dir():
         _write(contents, target)

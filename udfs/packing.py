@@ -1,8 +1,8 @@
 """Cuts long documents into overlapping windows and fills packs of them up to a token budget.
 
-Every token is kept from exactly one window, in which it stands at least `margin` tokens away from an inner edge; nothing
-is truncated and nothing is averaged, so the result does not depend on the layout of the batch. The price is about 1.33
-times the work on the part of a document beyond one window (stride 768 of 1,024).
+Every token is kept from exactly one window, in which it stands at least `margin` tokens away from an inner edge;
+nothing is truncated and nothing is averaged, so the result does not depend on the layout of the batch. The price is
+about 1.33 times the work on the part of a document beyond one window (stride 768 of 1,024).
 """
 
 from dataclasses import dataclass

@@ -65,9 +65,15 @@ def score_splits(plan: ScorePlan, batches: Iterator[pa.RecordBatch]) -> Iterator
 
 
 def score_rows(plan: ScorePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """For tables that Spark reads: the input has the source's columns and PROVENANCE."""
+    """For tables that Spark reads, one whole file a partition: the input has the source's columns, file and version.
+
+    Rows are numbered as they come, which is their order in the file.
+    """
+    first = 0
     for batch in batches:
-        yield from _scored_rows(plan, batch)
+        rows = pa.array(range(first, first + batch.num_rows), pa.int64())
+        first += batch.num_rows
+        yield from _scored_rows(plan, batch.append_column(PROVENANCE[2], rows))
 
 
 def _scored_rows(plan: ScorePlan, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

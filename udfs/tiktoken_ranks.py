@@ -1,7 +1,7 @@
 """A tiktoken rank file as a tokenizer back end.
 
-A rank file holds tokens and ranks but not the splitting pattern, so the encoding is known by the file's name. The file
-is parsed here: tiktoken's own loader keeps a copy keyed by path, which would outlive a changed file.
+A rank file holds tokens and ranks but not the splitting pattern, so the encoding is known by the file's name. The
+file is parsed here: tiktoken's own loader keeps a copy keyed by path, which would outlive a changed file.
 Patterns and special tokens are those of tiktoken 0.12 (`tiktoken_ext/openai_public.py`).
 """
 
@@ -50,15 +50,18 @@ class TiktokenRanks:
     def __init__(self, path: Path, data: bytes) -> None:
         if path.stem not in _KNOWN:
             known = ", ".join(sorted(_KNOWN))
-            raise ValueError(f"{path}: no splitting pattern is known for {path.stem!r}; name the file after one of: {known}")
+            raise ValueError(
+                f"{path}: no splitting pattern is known for {path.stem!r}; name the file after one of: {known}"
+            )
         pattern, specials = _KNOWN[path.stem]
         ranks = _parse(path, data)
         # A special token whose id the file already uses would shadow a text token.
-        specials = {literal: token for literal, token in specials.items() if token not in set(ranks.values())}
+        used = set(ranks.values())
+        specials = {literal: token for literal, token in specials.items() if token not in used}
         self._specials = specials
         self._encoding = Encoding(path.stem, pat_str=pattern, mergeable_ranks=ranks, special_tokens=specials)
         self._ranks = ranks
-        self.vocab_size = max(*ranks.values(), *specials.values()) + 1
+        self.vocab_size = max([*used, *specials.values()]) + 1
         self._bytes_V = np.zeros(self.vocab_size, dtype=np.int64)
         for token, rank in ranks.items():
             self._bytes_V[rank] = len(token)

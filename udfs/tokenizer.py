@@ -1,8 +1,8 @@
 """Text to token ids and the number of UTF-8 bytes that each token covers.
 
-Byte lengths that tile the text are the contract between tokenizers, so a document whose lengths do not add up is named
-in `failed` and never guessed at. Plain byte-level BPE takes a fast path (ids only, lengths from a table); every other
-tokenizer pays for character offsets. Special tokens are never added and never recognised in a text.
+Byte lengths that tile the text are the contract between tokenizers, so a document whose lengths do not add up is
+named in `failed` and never guessed at. Plain byte-level BPE takes a fast path (ids only, lengths from a table); every
+other tokenizer pays for character offsets. Special tokens are never added and never recognised in a text.
 """
 
 import hashlib
@@ -108,6 +108,13 @@ class ByteTokenizer:
         return self._backend.decode(ids)
 
 
+def byte_offsets(text: str) -> np.ndarray:
+    """The byte at which each of C characters starts in UTF-8, and the length at the end: int64 [C + 1]."""
+    code_C = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    sizes_C = 1 + (code_C > 0x7F) + (code_C > 0x7FF) + (code_C > 0xFFFF)
+    return np.concatenate([[0], np.cumsum(sizes_C)]).astype(np.int64)
+
+
 _EMPTY = np.zeros(0, dtype=np.int64)
 
 
@@ -118,7 +125,7 @@ def _utf8_sizes(texts: Sequence[str]) -> tuple[list[int], dict[int, str]]:
         try:
             sizes[d] = len(text.encode("utf-8"))
         except UnicodeEncodeError as error:
-            failed[d] = f"the text has no UTF-8 form: lone surrogate at character {error.start}; repair it at the source"
+            failed[d] = f"the text has no UTF-8 form: lone surrogate at character {error.start}; mend it at the source"
     return sizes, failed
 
 
@@ -130,7 +137,9 @@ class _HuggingFace:
             text = data.decode("utf-8")
             spec = json.loads(text)
         except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are both ValueErrors
-            raise ValueError(f"{path} is no tokenizer.json ({error}); a tiktoken rank file must end in .tiktoken") from None
+            raise ValueError(
+                f"{path} is no tokenizer.json ({error}); a tiktoken rank file must end in .tiktoken"
+            ) from None
         self._tokenizer = Tokenizer.from_str(text)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -196,8 +205,6 @@ def _tiled(text: str, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
     ids = np.array(encoding.ids, dtype=np.int64)
     if not len(ids):
         return ids, ids
-    code_C = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    byte_C1 = np.concatenate([[0], np.cumsum(1 + (code_C > 0x7F) + (code_C > 0x7FF) + (code_C > 0xFFFF))])
     ends_T = np.maximum.accumulate(np.array(encoding.offsets, dtype=np.int64)[:, 1])
-    ends_T[-1] = len(code_C)
-    return ids, np.diff(byte_C1[ends_T], prepend=0)
+    ends_T[-1] = len(text)
+    return ids, np.diff(byte_offsets(text)[ends_T], prepend=0)

@@ -127,7 +127,7 @@ def _sources(facts: Facts) -> list[str]:
     exported = facts.export is not None
     tokens = '<th class="num">tokens</th><th>without loss</th>' if exported else ""
     head = (
-        '<tr><th>source file</th><th class="num">documents</th><th>with forgotten text</th><th class="num">dropped</th>'
+        '<tr><th>source file</th><th class="num">documents</th><th>not kept whole</th><th class="num">dropped</th>'
         f'<th class="num">text</th><th>forgotten bytes</th>{tokens}</tr>'
     )
     rows = "".join(_source_row(source) for source in facts.sources)

@@ -42,8 +42,8 @@ code, .mono { font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, 
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; color: var(--dim); font-weight: 600; border-bottom: 1px solid var(--line);
-  padding: 5px 10px 5px 0; }
-td { border-bottom: 1px solid var(--line); padding: 5px 10px 5px 0; vertical-align: top; }
+  padding: 5px 16px 5px 0; }
+td { border-bottom: 1px solid var(--line); padding: 5px 16px 5px 0; vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
 tr.sum td { font-weight: 600; border-top: 2px solid var(--line); }
 .num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }

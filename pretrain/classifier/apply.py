@@ -28,10 +28,12 @@ def token_values(encoder: nn.Module, read: Callable[[Tensor], Tensor], tokens: T
     return out_TK
 
 
-def pooled_features(encoder: nn.Module, tokenizer: ByteTokenizer, texts: Sequence[str]) -> np.ndarray:
-    """Mean feature per document: float64 [D, d]; zeros for a document without tokens."""
+def pooled_features(
+    encoder: nn.Module, dim: int, tokenizer: ByteTokenizer, texts: Sequence[str]
+) -> np.ndarray:
+    """Mean feature per document: float64 [D, dim]; zeros for a document without tokens."""
     parts = [
-        segment_means(token_values(encoder, lambda x: x, tokens, encoder.dim), tokens.bounds_D1)
+        segment_means(token_values(encoder, lambda x_PD: x_PD, tokens, dim), tokens.bounds_D1)
         for _, tokens in batches(tokenizer, texts)
     ]
     return np.concatenate(parts)

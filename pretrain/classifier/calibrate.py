@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from pretrain.classifier.apply import batches
 from pretrain.classifier.evaluate import Histograms, auroc, best_level, histograms, level_probability
@@ -19,14 +20,26 @@ from udfs.bundle_spec import Threshold
 from udfs.tokenizer import ByteTokenizer
 
 
+class SmoothConfig(BaseModel):
+    """Reaches of the lexicon baselines in words to each side: small ones to choose from, and one wide passage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    small: list[int] = Field(default=[0, 1, 2, 4, 8], min_length=1)
+    passage: int = 64
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Thresholds as grid levels (score >= level), and the lexicon with the best smoothing and its own level."""
+    """Thresholds as grid levels (score >= level), and the lexicon baselines by name with their own levels.
+
+    `lexicon` has the best of the small reaches, `passage` the wide one: a naive Bayes of the surroundings.
+    """
 
     token_level: int
     document_level: int
-    lexicon: Lexicon
-    lexicon_level: int
+    baselines: dict[str, Lexicon]
+    baseline_levels: dict[str, int]
 
     @property
     def thresholds(self) -> dict[str, Threshold]:
@@ -39,16 +52,17 @@ class Calibration:
 
 
 def calibrate(
-    scored: Scored, documents: Documents, tokenizer: ByteTokenizer, words: Lexicon, reaches: Sequence[int]
+    scored: Scored, documents: Documents, tokenizer: ByteTokenizer, words: Lexicon, config: SmoothConfig
 ) -> Calibration:
     """Thresholds and smoothing from the calibration documents and their scores."""
-    smoothed = [_smoothed(words, reach, documents, tokenizer) for reach in reaches]
-    best = max(range(len(reaches)), key=lambda i: auroc(*smoothed[i].pooled))
+    reaches = sorted({*config.small, config.passage})
+    counts = dict(zip(reaches, _smoothed(words, reaches, documents, tokenizer), strict=True))
+    chosen = {"lexicon": max(config.small, key=lambda reach: auroc(*counts[reach].pooled)), "passage": config.passage}
     return Calibration(
         token_level=best_level(*scored.model.pooled),
         document_level=best_level(*document_histograms(scored.document_D, documents.positive_D).pooled),
-        lexicon=replace(words, smooth=reaches[best]),
-        lexicon_level=best_level(*smoothed[best].pooled),
+        baselines={name: replace(words, smooth=reach) for name, reach in chosen.items()},
+        baseline_levels={name: best_level(*counts[reach].pooled) for name, reach in chosen.items()},
     )
 
 
@@ -57,9 +71,15 @@ def document_histograms(logits_D: np.ndarray, positive_D: np.ndarray) -> Histogr
     return histograms(logits_D, positive_D, np.arange(len(logits_D) + 1))
 
 
-def _smoothed(words: Lexicon, reach: int, documents: Documents, tokenizer: ByteTokenizer) -> Histograms:
-    lexicon, labels, parts, first = replace(words, smooth=reach), document_labels(documents.positive_D), [], 0
+def _smoothed(
+    words: Lexicon, reaches: Sequence[int], documents: Documents, tokenizer: ByteTokenizer
+) -> list[Histograms]:
+    """Histograms of the calibration documents under each reach."""
+    labels, parts, first = document_labels(documents.positive_D), [[] for _ in reaches], 0
     for some, tokens in batches(tokenizer, documents.texts):
-        parts.append(histograms(lexicon.score(some, tokens), labels(some, tokens, first), tokens.bounds_D1))
+        positive_T = labels(some, tokens, first)
+        for part, reach in zip(parts, reaches, strict=True):
+            logits_T = replace(words, smooth=reach).score(some, tokens)
+            part.append(histograms(logits_T, positive_T, tokens.bounds_D1))
         first += len(some)
-    return joined(parts)
+    return [joined(part) for part in parts]

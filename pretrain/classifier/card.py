@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pretrain.classifier.figures import Figures
+from pretrain.classifier.measure import Comparison
 from udfs.bundle_spec import BundleDraft, TrainingData
 
 _NAMES = {
@@ -19,21 +20,26 @@ def card(draft: BundleDraft, figures: Figures, tokens_drawn: int, threads: int) 
     reach = int(str(draft.encoder.get("layers", 0))) * int(str(draft.encoder.get("reach", 0)))
     return f"""# {draft.name}
 
-A tiny token classifier for the policy `{draft.policy}`: a bidirectional transformer of the type `{draft.encoder["type"]}` that reads
-{reach} tokens to each side, a token head, and a document head (logistic regression on the mean feature). Trained from
-scratch with `tokensieve fit --config conf/classifiers/{draft.name}.yaml` on documents that carry only the label of their source.
-It serves quick starts, tests and CPU scoring. It is not the 224M-parameter classifier of the paper.
+A tiny token classifier for the policy `{draft.policy}`: a bidirectional transformer of the type
+`{draft.encoder["type"]}` that reads {reach} tokens to each side, a token head, and a document head (logistic
+regression on the mean feature). Trained from scratch on documents that carry only the label of their source, with
+`tokensieve fit --config conf/classifiers/{draft.name}.yaml`. It serves quick starts, tests and scoring on CPU
+cores; it is not the 224M-parameter classifier of the paper.
 
 Licence of the weights: Apache-2.0. Format: `tokensieve-bundle/1`, weights as safetensors in float16.
 
 Encoder: {_shape(draft)}.
+
 Thresholds: {_thresholds(draft)}.
 
 ## Figures
 
-Measured {datetime.now(UTC):%d %B %Y} on {threads} cores of {_processor()}, no GPU, fp32, on scores rounded to the stored grid (steps of 1/16 logit).
-AUROC per token; in brackets 95 % intervals from 1,000 bootstrap draws of documents. The lexicon is a log-odds per word learned from the same
-training documents, averaged over {figures.single["lexicon.smooth"]:.0f} words to each side (the best of several on the calibration documents).
+Measured {datetime.now(UTC):%d %B %Y} on {threads} cores of {_processor()}, no GPU, in fp32, on scores rounded to the
+stored grid (steps of 1/16 logit). AUROC per token; in brackets 95 % intervals from 1,000 bootstrap draws of
+documents. The baselines are one log-odds per word, learned from the same training documents: `lexicon` averages it
+over {figures.single["lexicon.smooth"]:.0f} words to each side (the best small window on the calibration documents;
+0 is the word alone), `passage` over {figures.single["passage.smooth"]:.0f} words to each side, which is a naive
+Bayes classifier of the surroundings.
 
 {_comparisons(figures)}
 
@@ -41,29 +47,33 @@ training documents, averaged over {figures.single["lexicon.smooth"]:.0f} words t
 
 {_operating(figures)}
 
-What the rows measure. Held-out documents were never seen, but their token labels are coarse: every token has the label of its document, so
-these rows reward recognising a topic. CRAFT and BC5CDR were annotated by people: these rows reward finding single terms, and BC5CDR marks
-diseases and chemicals only, so other medical words count as mistakes there. `negatives` are openings of corpus documents presumed free of
-medicine; some of them were among the training documents, for the model and for the lexicon alike.
+What the rows measure. Held-out documents were never seen, but their token labels are coarse: every token has the
+label of its document, so these rows reward recognising a topic. CRAFT and BC5CDR were annotated by people: these
+rows reward finding single terms. BC5CDR marks diseases and chemicals only, so other medical words count as mistakes
+there. `negatives` are openings of corpus documents presumed free of medicine; some of them were among the training
+documents, for the model and the baselines alike.
 
 ## Training data
 
-{sum(source.documents for source in draft.training_data):,} documents; {tokens_drawn / 1e6:.1f} million tokens were drawn from them into spliced rows. Documents whose label is marked
-borderline, and those under share-alike (CC BY-SA) or database (ODC-BY) licences, were left out of training. Texts were converted to plain
-text, cut and spliced; the weights hold no text. Attribution, by source repository:
+{sum(source.documents for source in draft.training_data):,} documents; {tokens_drawn / 1e6:.1f} million tokens were
+drawn from them into spliced rows. Documents whose label is marked borderline, and those under share-alike (CC BY-SA)
+or database (ODC-BY) licences, were left out of training. Texts were cut and spliced; the weights hold no text.
+Attribution, by source repository:
 
 {_sources(draft.training_data)}
 
-OpenStax books: © OpenStax, Rice University, CC BY 4.0 (Biology 2014: OpenStax College, CC BY 3.0), https://openstax.org.
-MedQuAD: Ben Abacha and Demner-Fushman, BMC Bioinformatics 2019. PLOS articles: their authors.
+OpenStax books: © OpenStax, Rice University, CC BY 4.0 (Biology 2014: OpenStax College, CC BY 3.0),
+https://openstax.org. MedQuAD: Ben Abacha and Demner-Fushman, BMC Bioinformatics 2019. PLOS articles: their authors.
 The Algorithms, the Rust book and Rust by Example: their contributors.
 
 ## Limits
 
-* English prose of textbooks, journal articles, web health pages, fiction and source code. Other registers and languages are untested.
-* The label is a source's, not a reader's: "medical" here means "from a medical source", near the policy but not the policy.
-* It sees {reach} tokens to each side; what a passage is about, if said only farther away, it does not know.
-* Thresholds are for this bundle's scores only. Precision at a corpus where medicine is rarer is lower than in the table: calibrate again.
+* English prose of textbooks, journal articles, web health pages, fiction and source code. Other registers and
+  languages are untested.
+* The label is a source's, not a reader's: "medical" here means "from a medical source", near the policy but not it.
+* It sees {reach} tokens to each side; what is said only farther away it does not know.
+* Thresholds are for this bundle's scores only. Where medicine is rarer than here, precision is lower than in the
+  table: calibrate again.
 """
 
 
@@ -76,19 +86,32 @@ def _thresholds(draft: BundleDraft) -> str:
 
 
 def _comparisons(figures: Figures) -> str:
-    lines = ["| tokens | positive | negative | model | lexicon |", "|---|---:|---:|---|---|"]
+    scorers = list(figures.comparisons[0].auroc)
+    lines = [
+        "| tokens | positive | negative | " + " | ".join(scorers) + " |",
+        "|---|---:|---:|" + "---|" * len(scorers),
+    ]
     for row in figures.comparisons:
-        name = _NAMES.get(row.name, row.name.replace("heldout.token.against_", "held-out, against "))
-        model, lexicon = (f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in (row.model, row.lexicon))
-        lines.append(f"| {name} | {row.positives:,} | {row.negatives:,} | {model} | {lexicon} |")
+        cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in row.auroc.values()]
+        lines.append(f"| {_title(row)} | {row.positives:,} | {row.negatives:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def _title(row: Comparison) -> str:
+    return _NAMES.get(row.name, row.name.replace("heldout.token.against_", "held-out, against "))
+
+
 def _losses(figures: Figures) -> str:
-    lost = [_NAMES.get(row.name, row.name) for row in figures.comparisons if row.model[0] <= row.lexicon[0]]
+    """Says plainly where a baseline is at least as good as the model."""
+    lost = [
+        f"{_title(row)} (`{who}`)"
+        for row in figures.comparisons
+        for who, values in row.auroc.items()
+        if who != "model" and values[0] >= row.auroc["model"][0]
+    ]
     if not lost:
-        return "The model is above the lexicon in every row."
-    return "**The lexicon is at least as good as the model here:** " + "; ".join(lost) + "."
+        return "The model is above both baselines in every row."
+    return "**A baseline is at least as good as the model here:** " + "; ".join(lost) + "."
 
 
 def _operating(figures: Figures) -> str:
@@ -100,6 +123,7 @@ def _operating(figures: Figures) -> str:
     for unit, name in (
         ("heldout.token.model", "tokens, model"),
         ("heldout.token.lexicon", "tokens, lexicon"),
+        ("heldout.token.passage", "tokens, passage"),
         ("heldout.document.model", "documents, model"),
     ):
         at = {key.removeprefix(unit + "."): value for key, value in figures.single.items() if key.startswith(unit)}

@@ -1,7 +1,7 @@
 """The document head: logistic regression on mean-pooled features of the frozen encoder (paper 1, appendix A.5).
 
-Fitted after the encoder, so that a document's label never pulls on the token features. Newton's method: with 128 features
-it converges in a few steps and has no learning rate to choose.
+Fitted after the encoder, so that a document's label never pulls on the token features. Newton's method: with 128
+features it converges in a few steps and has no learning rate to choose.
 """
 
 import numpy as np
@@ -17,7 +17,9 @@ def fit_document_head(
     """
     share = positive_D.mean() if len(positive_D) else 0.0
     if not 0 < share < 1:
-        raise ValueError(f"the document head needs documents of both classes, found {positive_D.sum()} of {len(positive_D)}")
+        raise ValueError(
+            f"the document head needs documents of both classes; {positive_D.sum()} of {len(positive_D)} are positive"
+        )
     center_K = features_DK.mean(axis=0)
     x_DK = np.concatenate([features_DK - center_K, np.ones((len(features_DK), 1))], axis=1)
     weight_D = np.where(positive_D, 0.5 / share, 0.5 / (1 - share)) / len(positive_D)

@@ -61,7 +61,9 @@ class Operating:
     f1: float
 
 
-def operating(positive_Q: np.ndarray, negative_Q: np.ndarray, level: int, prevalence: float | None = None) -> Operating:
+def operating(
+    positive_Q: np.ndarray, negative_Q: np.ndarray, level: int, prevalence: float | None = None
+) -> Operating:
     """The rule `grid score >= level`, reweighted to a prevalence (None: as counted)."""
     hit = positive_Q[level:].sum() / positive_Q.sum()
     false = negative_Q[level:].sum() / negative_Q.sum()
@@ -69,7 +71,8 @@ def operating(positive_Q: np.ndarray, negative_Q: np.ndarray, level: int, preval
     marked = share * hit + (1 - share) * false
     precision = share * hit / marked if marked else 0.0
     total = precision + hit
-    return Operating(precision=float(precision), recall=float(hit), f1=float(2 * precision * hit / total) if total else 0.0)
+    f1 = 2 * precision * hit / total if total else 0.0
+    return Operating(precision=float(precision), recall=float(hit), f1=float(f1))
 
 
 def best_level(positive_Q: np.ndarray, negative_Q: np.ndarray, prevalence: float | None = 0.5) -> int:

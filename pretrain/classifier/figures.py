@@ -1,5 +1,6 @@
 """All the figures of one classifier: held-out documents by domain, and texts marked by human annotators."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pretrain.classifier.human_spans import read_marked, token_labels
 from pretrain.classifier.labels import Documents
 from pretrain.classifier.lexicon import Lexicon
 from pretrain.classifier.measure import Comparison, Scored, TokenScores, against, compare, document_labels, score
-from udfs.tokenizer import ByteTokenizer
+from udfs.tokenizer import ByteTokenizer, Tokenized
 
 
 class SpanFiles(BaseModel):
@@ -34,7 +35,7 @@ class SpanFiles(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Comparisons with the lexicon (the first is all held-out tokens), and single figures by name."""
+    """Comparisons with the baselines (the first is all held-out tokens), and single figures by name."""
 
     comparisons: list[Comparison]
     single: dict[str, float]
@@ -43,17 +44,17 @@ class Figures:
         """Flat names and values for bundle.json, rounded to what the intervals can bear."""
         flat = dict(self.single)
         for row in self.comparisons:
-            for who, values in (("model", row.model), ("lexicon", row.lexicon)):
+            for who, values in row.auroc.items():
                 flat |= {f"{row.name}.{who}.{key}": v for key, v in zip(_KEYS, values, strict=True)}
         return {name: round(value, 4) for name, value in flat.items()}
 
     def lines(self) -> list[str]:
         """One line a comparison, for the terminal."""
-        return [
-            f"{row.name:40} model {row.model[0]:.4f} [{row.model[1]:.4f}, {row.model[2]:.4f}]"
-            f"  lexicon {row.lexicon[0]:.4f} [{row.lexicon[1]:.4f}, {row.lexicon[2]:.4f}]"
-            for row in self.comparisons
-        ]
+        rows = []
+        for row in self.comparisons:
+            cells = [f"{who} {v:.4f} [{low:.4f}, {high:.4f}]" for who, (v, low, high) in row.auroc.items()]
+            rows.append("  ".join([f"{row.name:34}", *cells]))
+        return rows
 
 
 _KEYS = ("auroc", "auroc.low", "auroc.high")
@@ -68,35 +69,32 @@ def measure_all(
     seed: int,
 ) -> Figures:
     """Measures on held-out documents and, where given, on human spans."""
-    lexicon = calibration.lexicon
-    scored = score(heldout.texts, document_labels(heldout.positive_D), tokenizer, heads, lexicon)
-    comparisons = _by_domain(heldout, scored, seed)
-    single = _single(scored, heldout, calibration)
-    comparisons += _human(spans, tokenizer, heads, lexicon, seed)
-    return Figures(comparisons=comparisons, single=single)
+    baselines = calibration.baselines
+    scored = score(heldout.texts, document_labels(heldout.positive_D), tokenizer, heads, baselines)
+    return Figures(
+        comparisons=_by_domain(heldout, scored, seed) + _human(spans, tokenizer, heads, baselines, seed),
+        single=_single(scored, heldout, calibration),
+    )
 
 
 def _by_domain(heldout: Documents, scored: Scored, seed: int) -> list[Comparison]:
     domains = np.array(heldout.domains)
-    rows = [compare("heldout.token", scored.model, scored.lexicon, seed)]
+    rows = [compare("heldout.token", scored.tokens, seed)]
     for domain in sorted(set(domains[~heldout.positive_D])):
         mask_D = heldout.positive_D | (domains == domain)
-        pair = scored.model.where(mask_D), scored.lexicon.where(mask_D)
-        rows.append(compare(f"heldout.token.against_{domain}", *pair, seed))
+        pair = {who: counts.where(mask_D) for who, counts in scored.tokens.items()}
+        rows.append(compare(f"heldout.token.against_{domain}", pair, seed))
     return rows
 
 
 def _single(scored: Scored, heldout: Documents, calibration: Calibration) -> dict[str, float]:
     documents = document_histograms(scored.document_D, heldout.positive_D)
-    units = (
-        ("heldout.token.model", scored.model, calibration.token_level),
-        ("heldout.token.lexicon", scored.lexicon, calibration.lexicon_level),
-        ("heldout.document.model", documents, calibration.document_level),
-    )
-    single = {"heldout.document.model.auroc": auroc(*documents.pooled), "lexicon.smooth": calibration.lexicon.smooth}
-    for name, counts, level in units:
-        single |= _at_level(name, counts, level)
-    return single
+    single = {"heldout.document.model.auroc": auroc(*documents.pooled)}
+    single |= {f"{name}.smooth": float(words.smooth) for name, words in calibration.baselines.items()}
+    levels = {"model": calibration.token_level, **calibration.baseline_levels}
+    for who, level in levels.items():
+        single |= _at_level(f"heldout.token.{who}", scored.tokens[who], level)
+    return single | _at_level("heldout.document.model", documents, calibration.document_level)
 
 
 def _at_level(name: str, counts: Histograms, level: int) -> dict[str, float]:
@@ -114,21 +112,24 @@ def _at_level(name: str, counts: Histograms, level: int) -> dict[str, float]:
 
 
 def _human(
-    spans: SpanFiles, tokenizer: ByteTokenizer, heads: TokenScores, lexicon: Lexicon, seed: int
+    spans: SpanFiles, tokenizer: ByteTokenizer, heads: TokenScores, baselines: dict[str, Lexicon], seed: int
 ) -> list[Comparison]:
-    def scored(path: Path) -> Scored:
+    def scored(path: Path) -> dict[str, Histograms]:
         marked = read_marked(path, spans.prefix)
-        return score(marked.texts, lambda _, tokens, first: token_labels(marked, tokens, first), tokenizer, heads, lexicon)
+
+        def labels(_: Sequence[str], tokens: Tokenized, first: int) -> np.ndarray:
+            return token_labels(marked, tokens, first)
+
+        return score(marked.texts, labels, tokenizer, heads, baselines).tokens
 
     rows = []
     if spans.craft:
-        articles = scored(spans.craft)
-        rows.append(compare("craft.disease_in_biology", articles.model, articles.lexicon, seed))
+        rows.append(compare("craft.disease_in_biology", scored(spans.craft), seed))
     if spans.bc5cdr:
         abstracts = scored(spans.bc5cdr)
-        rows.append(compare("bc5cdr.spans_in_abstracts", abstracts.model, abstracts.lexicon, seed))
+        rows.append(compare("bc5cdr.spans_in_abstracts", abstracts, seed))
         if spans.negatives:
             clean = scored(spans.negatives)
-            pair = against(abstracts.model, clean.model), against(abstracts.lexicon, clean.lexicon)
-            rows.append(compare("bc5cdr.spans_against_negatives", *pair, seed))
+            pair = {who: against(abstracts[who], clean[who]) for who in abstracts}
+            rows.append(compare("bc5cdr.spans_against_negatives", pair, seed))
     return rows

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from udfs.tokenizer import Tokenized
+from udfs.tokenizer import Tokenized, byte_offsets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ def read_marked(path: Path, prefix: str) -> Marked:
     spans = []
     for text, marks in zip(texts, table["spans"].to_pylist(), strict=True):
         wanted = [(mark["start"], mark["end"]) for mark in marks or () if mark["type"].startswith(prefix)]
-        spans.append(_byte_offsets(text)[np.array(wanted, dtype=np.int64).reshape(-1, 2)])
+        spans.append(byte_offsets(text)[np.array(wanted, dtype=np.int64).reshape(-1, 2)])
     return Marked(texts=texts, spans=spans)
 
 
@@ -45,10 +45,3 @@ def token_labels(marked: Marked, tokens: Tokenized, first: int = 0) -> np.ndarra
         inside_B1 = np.concatenate([[0], np.cumsum(np.cumsum(change_B)[:-1] > 0)])
         out_T[part] = inside_B1[ends_T1[1:]] > inside_B1[ends_T1[:-1]]
     return out_T
-
-
-def _byte_offsets(text: str) -> np.ndarray:
-    """The byte at which each character starts, and the length at the end: int64 [C + 1]."""
-    code_C = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    sizes_C = 1 + (code_C > 0x7F) + (code_C > 0x7FF) + (code_C > 0xFFFF)
-    return np.concatenate([[0], np.cumsum(sizes_C)]).astype(np.int64)

@@ -49,7 +49,7 @@ def read_documents(shards: Sequence[Path], labels: Path, positive_domain: str) -
         KeyError: a document has no row in the sidecar; names document and sidecar.
     """
     if not shards:
-        raise FileNotFoundError("no corpus shard matches the configured pattern; check corpus.train and corpus.heldout")
+        raise FileNotFoundError("no corpus shard matches the pattern; check corpus.train and corpus.heldout")
     wanted = ["id", "domain", "source", "license", "borderline"]
     by_id = {row["id"]: row for row in pq.read_table(labels, columns=wanted).to_pylist()}
     ids, texts = [], []

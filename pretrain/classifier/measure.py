@@ -1,8 +1,8 @@
-"""The figures of a classifier and of the lexicon baseline: same tokens, same metric, side by side.
+"""The figures of a classifier and of the lexicon baselines: same tokens, same metric, side by side.
 
-Held-out documents carry coarse labels (a document's label on all its tokens); human spans carry token labels. Neither is
-the truth about "medical": the first rewards topic, the second single terms. Both are reported, also where the model
-loses.
+Held-out documents carry coarse labels (a document's label on all its tokens); human spans carry token labels.
+Neither is the truth about "medical": the first rewards topic, the second single terms. Both are reported, also where
+the model loses.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,26 +21,33 @@ Labels = Callable[[Sequence[str], Tokenized, int], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """D documents: token histograms of the model and of the lexicon, and the model's document logits float64 [D]."""
+    """D documents: token histograms by scorer (`model` and the baselines), and the model's document logits [D]."""
 
-    model: Histograms
-    lexicon: Histograms
+    tokens: dict[str, Histograms]
     document_D: np.ndarray
+
+    @property
+    def model(self) -> Histograms:
+        """The model's token histograms."""
+        return self.tokens["model"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Token AUROC of model and lexicon on the same tokens, with 95 % intervals over documents."""
+    """Token AUROC (value, low, high: a 95 % interval over documents) by scorer, all on the same tokens."""
 
     name: str
     positives: int
     negatives: int
-    model: tuple[float, float, float]  # value, low, high
-    lexicon: tuple[float, float, float]
+    auroc: dict[str, tuple[float, float, float]]
 
 
 def score(
-    texts: Sequence[str], labels: Labels, tokenizer: ByteTokenizer, heads: TokenScores, lexicon: Lexicon
+    texts: Sequence[str],
+    labels: Labels,
+    tokenizer: ByteTokenizer,
+    heads: TokenScores,
+    baselines: dict[str, Lexicon],
 ) -> Scored:
     """Scores texts a few at a time.
 
@@ -48,15 +55,17 @@ def score(
         labels: bool [T] of some texts and their tokens; the third argument is the first text's place.
         heads: [T, 2], token logits and the values whose mean is the document logit.
     """
-    model, words, documents, first = [], [], [], 0
+    parts: dict[str, list[Histograms]] = {name: [] for name in ("model", *baselines)}
+    documents, first = [], 0
     for some, tokens in batches(tokenizer, texts):
-        positive_T = labels(some, tokens, first)
-        values_TK = heads(tokens)
-        model.append(histograms(values_TK[:, 0], positive_T, tokens.bounds_D1))
-        words.append(histograms(lexicon.score(some, tokens), positive_T, tokens.bounds_D1))
+        positive_T, values_TK = labels(some, tokens, first), heads(tokens)
+        logits = {name: words.score(some, tokens) for name, words in baselines.items()}
+        logits["model"] = values_TK[:, 0]
+        for name, logits_T in logits.items():
+            parts[name].append(histograms(logits_T, positive_T, tokens.bounds_D1))
         documents.append(segment_means(values_TK[:, 1:], tokens.bounds_D1)[:, 0])
         first += len(some)
-    return Scored(model=joined(model), lexicon=joined(words), document_D=np.concatenate(documents))
+    return Scored(tokens={name: joined(part) for name, part in parts.items()}, document_D=np.concatenate(documents))
 
 
 def document_labels(positive_D: np.ndarray) -> Labels:
@@ -68,15 +77,23 @@ def document_labels(positive_D: np.ndarray) -> Labels:
     return labels
 
 
-def compare(name: str, model: Histograms, lexicon: Histograms, seed: int) -> Comparison:
-    """AUROCs and intervals of both."""
-    positive_Q, negative_Q = model.pooled
+def compare(name: str, counts: dict[str, Histograms], seed: int) -> Comparison:
+    """AUROCs and intervals of all scorers.
+
+    Raises:
+        ValueError: there is no positive or no negative token; names the comparison.
+    """
+    positive_Q, negative_Q = counts["model"].pooled
+    if not positive_Q.sum() or not negative_Q.sum():
+        raise ValueError(
+            f"{name}: {positive_Q.sum():.0f} positive and {negative_Q.sum():.0f} negative tokens; "
+            "an AUROC needs both, give documents of both classes"
+        )
     return Comparison(
         name=name,
         positives=int(positive_Q.sum()),
         negatives=int(negative_Q.sum()),
-        model=(auroc(positive_Q, negative_Q), *auroc_interval(model, seed)),
-        lexicon=(auroc(*lexicon.pooled), *auroc_interval(lexicon, seed)),
+        auroc={who: (auroc(*part.pooled), *auroc_interval(part, seed)) for who, part in counts.items()},
     )
 
 

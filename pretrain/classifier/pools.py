@@ -26,8 +26,8 @@ class TargetConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    floor: float = Field(0.5, ge=0, le=1)
-    spill: float = Field(0.0, ge=0, le=1)
+    floor: float = Field(default=0.5, ge=0, le=1)
+    spill: float = Field(default=0.0, ge=0, le=1)
 
     def targets(self, log_odds_T: np.ndarray, positive: bool) -> np.ndarray:
         """Targets float32 [T] of the tokens of one document."""

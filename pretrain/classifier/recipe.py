@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from pretrain.classifier.apply import MARGIN, WINDOW, pooled_features, token_values
-from pretrain.classifier.calibrate import Calibration, calibrate
+from pretrain.classifier.calibrate import Calibration, SmoothConfig, calibrate
 from pretrain.classifier.card import card
 from pretrain.classifier.document_head import fit_document_head
 from pretrain.classifier.figures import Figures, SpanFiles, measure_all
@@ -51,7 +51,7 @@ class CorpusConfig(_Config):
     heldout_labels: Path
     licenses: list[str]
     positive_domain: str
-    calibration: float = Field(0.08, gt=0, lt=1)
+    calibration: float = Field(default=0.08, gt=0, lt=1)
 
 
 class FitConfig(_Config):
@@ -61,23 +61,22 @@ class FitConfig(_Config):
         out: the bundle's folder. vocabulary: size of the tokenizer to train.
         encoder: `type` and shape, without `vocab_size`.
         document_head_documents: training documents per class that the document head is fitted on.
-        smooth: reaches, in words, among which the lexicon baseline's best is chosen on the calibration documents.
     """
 
     name: str
     policy: str
     out: Path
     seed: int = 0
-    threads: int = Field(2, ge=1)
+    threads: int = Field(default=2, ge=1)
     corpus: CorpusConfig
     spans: SpanFiles = SpanFiles()
-    vocabulary: int = Field(8192, ge=257)
+    vocabulary: int = Field(default=8192, ge=257)
     encoder: dict[str, Any]
     splice: SpliceConfig = SpliceConfig()
     target: TargetConfig = TargetConfig()
     train: TrainConfig = TrainConfig()
-    document_head_documents: int = Field(800, ge=2)
-    smooth: list[int] = [0, 1, 2, 4, 8, 16, 32, 64]
+    document_head_documents: int = Field(default=800, ge=2)
+    smooth: SmoothConfig = SmoothConfig()
 
 
 def fit(config: FitConfig, report: Callable[[str], None] = print) -> dict[str, int]:
@@ -112,7 +111,7 @@ def fit(config: FitConfig, report: Callable[[str], None] = print) -> dict[str, i
         }
         read = _reader(encoder, heads)
         report("calibrating")
-        scored = score(calibration.texts, document_labels(calibration.positive_D), tokenizer, read, words)
+        scored = score(calibration.texts, document_labels(calibration.positive_D), tokenizer, read, {})
         calibrated = calibrate(scored, calibration, tokenizer, words, config.smooth)
         report("measuring")
         figures = measure_all(heldout, config.spans, tokenizer, read, calibrated, config.seed)
@@ -164,7 +163,8 @@ def _document_head(
     mask_D = np.zeros(len(training), dtype=bool)
     mask_D[np.concatenate([part[: config.document_head_documents] for part in chosen])] = True
     some = training.where(mask_D)
-    weight_K, bias = fit_document_head(pooled_features(encoder, tokenizer, some.texts), some.positive_D)
+    features_DK = pooled_features(encoder, config.encoder["dim"], tokenizer, some.texts)
+    weight_K, bias = fit_document_head(features_DK, some.positive_D)
     return {"document.weight": torch.tensor(weight_K).float(), "document.bias": torch.tensor([bias]).float()}
 
 

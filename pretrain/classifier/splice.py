@@ -25,13 +25,13 @@ class SpliceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rows: int = Field(8, ge=1)
-    row_tokens: int = Field(512, ge=8)
-    unspliced: float = Field(0.25, ge=0, le=1)
-    shortest: int = Field(6, ge=1)
-    longest: int = Field(384, ge=1)
-    sentence_start: float = Field(0.7, ge=0, le=1)
-    near_share: float = Field(0.35, ge=0, le=1)
+    rows: int = Field(default=8, ge=1)
+    row_tokens: int = Field(default=512, ge=8)
+    unspliced: float = Field(default=0.25, ge=0, le=1)
+    shortest: int = Field(default=6, ge=1)
+    longest: int = Field(default=384, ge=1)
+    sentence_start: float = Field(default=0.7, ge=0, le=1)
+    near_share: float = Field(default=0.35, ge=0, le=1)
     near_domain: str = "biology"
 
 

@@ -1,7 +1,7 @@
 """Initial token embeddings from which documents a token occurs in: latent semantic analysis (Deerwester et al., 1990).
 
-Tokens of the same topics start close to each other, so a few million training tokens are spent on context rather than on
-learning the vocabulary one rare word at a time. Dense, so it holds D x V floats in memory; meant for small corpora.
+Tokens of the same topics start close to each other, so a few million training tokens are spent on context and not on
+learning the vocabulary one rare word at a time. Dense: it holds D x V floats in memory; meant for small corpora.
 """
 
 from collections.abc import Sequence

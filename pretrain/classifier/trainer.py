@@ -23,13 +23,13 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(4000, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
-    warmup: float = Field(0.05, ge=0, le=1)
-    final: float = Field(0.02, ge=0, le=1)
-    clip: float = Field(1.0, gt=0)
-    report_every: int = Field(100, ge=1)
+    steps: int = Field(default=4000, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    warmup: float = Field(default=0.05, ge=0, le=1)
+    final: float = Field(default=0.02, ge=0, le=1)
+    clip: float = Field(default=1.0, gt=0)
+    report_every: int = Field(default=100, ge=1)
 
 
 def train(
@@ -49,8 +49,8 @@ def train(
     torch.manual_seed(seed)
     encoder = build(encoder_config)
     with torch.no_grad():
-        encoder.embedding.weight.copy_(torch.from_numpy(embedding_VD))
-    head = nn.Linear(encoder.dim, 1)
+        encoder.get_parameter("embedding.weight").copy_(torch.from_numpy(embedding_VD))
+    head = nn.Linear(embedding_VD.shape[1], 1)
     nn.init.zeros_(head.weight)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(_groups(parameters, config), lr=config.learning_rate, betas=(0.9, 0.98), fused=True)

@@ -17,7 +17,7 @@ from jobs.config import Config, load_config
 from tests.bundles import small_tokenizer
 from udfs.bundle import Bundle, save
 from udfs.bundle_spec import BundleDraft, Threshold
-from udfs.encoders import build
+from udfs.encoders.sliding import SlidingConfig, SlidingEncoder
 
 SHAPE = {"type": "sliding", "vocab_size": 256, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "reach": 8}
 SIGN_D = torch.tensor([1.0, -1.0]).repeat(8)
@@ -26,7 +26,7 @@ SIGN_D = torch.tensor([1.0, -1.0]).repeat(8)
 def capitals_bundle(folder: Path) -> Bundle:
     """The classifier as a bundle."""
     tokenizer = small_tokenizer(folder.parent / f"{folder.name}-bytes.json", [], size=256)
-    encoder = build(dict(SHAPE))
+    encoder = SlidingEncoder(SlidingConfig(**{key: value for key, value in SHAPE.items() if key != "type"}))
     capitals = [Tokenizer.from_file(str(tokenizer)).token_to_id(letter) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
     with torch.no_grad():
         for block in encoder.blocks:  # features are the embedding, whatever stands beside a token

@@ -1,6 +1,6 @@
-"""One Spark session for all job tests, and small corpora and configurations to run the verbs on."""
+"""Small corpora and configurations to run the verbs on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.config import Config, load_config
-from jobs.session import SparkConfig, open_session
 from tests.bundles import random_bundle, small_tokenizer
 from udfs.bundle import Bundle
 
-WORDS = "the patient took aspirin for a headache while rain fell on the old stone bridge over a quiet river".split()
+WORDS = ["the", "patient", "took", "aspirin", "for", "a", "headache", "while", "rain", "fell", "on", "the", "old", "stone", "bridge", "over", "a", "quiet", "river"]
 
 
 def sentence(seed: int, words: int = 30) -> str:
     """Deterministic text of so many words."""
     return " ".join(WORDS[(seed * 7 + at * (seed + 3)) % len(WORDS)] for at in range(words)) + "."
-
-
-@pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
-    """A local session that speaks Delta."""
-    pytest.importorskip("pyspark", reason="the Spark verbs need tokensieve[spark]")
-    session = open_session(SparkConfig(master="local[2]", app_name="tests"), delta=True)
-    yield session
-    session.stop()
 
 
 @pytest.fixture(scope="session")

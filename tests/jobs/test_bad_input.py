@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import mask, score
+from jobs import mask, scan, score
 from jobs.errors import ConfigError, InputError, QuarantineError
 from tests.jobs.conftest import sentence, write_corpus
 
@@ -88,14 +88,14 @@ def test_above_the_tolerance_the_run_fails_with_its_own_code_after_writing(confi
 
 def test_a_shard_that_vanishes_after_listing_is_quarantined_row_by_row(configure, tmp_path, spark, monkeypatch):
     source = write_corpus(tmp_path / "source")
-    listing = score.list_files
+    listing = scan.list_files
 
     def list_then_lose(config):
         found = listing(config)
         os.unlink(source / "part-00001.parquet")
         return found
 
-    monkeypatch.setattr(score, "list_files", list_then_lose)
+    monkeypatch.setattr(scan, "list_files", list_then_lose)
     config = configure(LENIENT)
     counts = score.run(config, spark)["documents"]
     assert counts == {"in": 24, "scored": 12, "quarantine": 12, "reasons": {"vanished_file": 12}}

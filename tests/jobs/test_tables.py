@@ -6,7 +6,7 @@ import pyarrow.dataset
 import pytest
 from deltalake import DeltaTable
 
-from jobs import mask, score
+from jobs import mask, scan, score
 from jobs.errors import InputError
 from tests.jobs.conftest import sentence, write_corpus
 
@@ -67,7 +67,7 @@ def test_masked_rows_follow_from_the_stored_scores_alone(config, spark):
 def test_a_second_run_changes_nothing_and_a_new_threshold_runs_no_model(config, configure, spark, monkeypatch):
     score.run(config, spark)
     first = mask.run(config, spark)
-    monkeypatch.setattr(score, "score_splits", None)
+    monkeypatch.setattr(scan, "score_splits", None)
     assert score.run(config, spark)["documents"]["scored"] == 24
     assert mask.run(config, spark) == first
     tighter = configure(f"tables.format={config.tables.format}", "policies.medicine.rule.threshold=0.9")

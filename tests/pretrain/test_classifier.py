@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from pretrain.classifier.document_head import fit_document_head
@@ -23,9 +24,11 @@ from pretrain.classifier.evaluate import (
 from pretrain.classifier.human_spans import Marked, read_marked, token_labels
 from pretrain.classifier.labels import content_share, provenance, read_documents
 from pretrain.classifier.lexicon import Lexicon, learn
+from pretrain.classifier.measure import against, compare
 from pretrain.classifier.pools import TargetConfig
 from pretrain.classifier.recipe import FitConfig, fit
 from pretrain.classifier.splice import Pool, Pools, SpliceConfig, rows
+from pretrain.classifier.topics import topic_embedding
 from udfs.bundle import Bundle
 from udfs.tokenizer import Tokenized
 
@@ -81,6 +84,32 @@ def test_interval_is_over_documents_and_holds_the_value():
     low, high = auroc_interval(counts, seed=1, draws=300)
     assert 0.6 < low < auroc(*counts.pooled) < high < 0.9
     assert auroc_interval(counts, seed=1, draws=300) == (low, high)
+
+
+def test_a_comparison_without_one_of_the_classes_is_refused_by_name():
+    counts = histograms(np.array([1.0, 2.0]), np.array([True, True]), np.array([0, 2]))
+    with pytest.raises(ValueError, match="heldout: 2 positive and 0 negative tokens"):
+        compare("heldout", {"model": counts}, seed=0)
+
+
+def test_positives_of_one_set_are_put_against_negatives_of_another():
+    abstracts = histograms(np.array([2.0, 5.0]), np.array([True, False]), np.array([0, 2]))
+    clean = histograms(np.array([-1.0]), np.array([False]), np.array([0, 1]))
+    row = compare("pair", {"model": against(abstracts, clean)}, seed=0)
+    assert (row.positives, row.negatives, row.auroc["model"][0]) == (1, 1, 1.0)
+
+
+def test_topic_embedding_puts_tokens_of_the_same_documents_together():
+    ids_T = np.array([0, 1, 0, 1, 2, 3, 2, 3, 0, 1, 2, 3, 3, 2])
+    pool = Pool(
+        ids_T=ids_T, targets_T=np.zeros(14), starts_S=np.array([0]), bounds_D1=np.array([0, 2, 4, 6, 8, 10, 14])
+    )
+    vectors = topic_embedding([pool], vocabulary=5, dim=2, seed=0)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert unit[0] @ unit[1] > 0.8
+    assert unit[2] @ unit[3] > 0.8
+    assert unit[0] @ unit[2] < 0.2
+    assert np.isfinite(vectors).all()
 
 
 # --- labels, lexicon, targets ---
@@ -206,7 +235,8 @@ def _corpus(folder: Path, split: str, documents: int) -> None:
         body = " ".join((words[shift:] + words[:shift]) * 6) + f" {split} {number}"
         records.append({"id": f"{split}-{number}", "text": body, "domain": domain, "license": license_})
     records.append({"id": f"{split}-sa", "text": "share alike", "domain": "humanities", "license": "CC BY-SA 3.0"})
-    sidecar = [{"source": "made up", "borderline": False, **{k: r[k] for k in ("id", "domain", "license")}} for r in records]
+    same = {"source": "made up", "borderline": False}
+    sidecar = [same | {key: record[key] for key in ("id", "domain", "license")} for record in records]
     shard = pa.table({key: [record[key] for record in records] for key in ("id", "text")})
     pq.write_table(shard, folder / f"{split}-00000.parquet")
     pq.write_table(pa.Table.from_pylist(sidecar), folder / f"labels-{split}.parquet")
@@ -233,7 +263,7 @@ def _config(folder: Path) -> FitConfig:
             "splice": {"rows": 4, "row_tokens": 64, "longest": 24},
             "train": {"steps": 60, "learning_rate": 1e-2, "report_every": 20},
             "document_head_documents": 20,
-            "smooth": [0, 2],
+            "smooth": {"small": [0, 2], "passage": 6},
         }
     )
 
@@ -284,6 +314,15 @@ def test_fit_again_gives_the_same_bundle(fitted):
     first = Bundle.load(folder / "made-up").bundle_id
     fit(_config(folder), lambda line: None)
     assert Bundle.load(folder / "made-up").bundle_id == first
+
+
+def test_shipped_settings_are_valid_and_are_those_of_the_shipped_bundle(repository):
+    settings = OmegaConf.load(repository / "conf" / "classifiers" / "medicine-tiny.yaml")
+    config = FitConfig.model_validate(OmegaConf.to_container(settings))
+    bundle = Bundle.load(repository / config.out)
+    assert (bundle.spec.name, bundle.spec.policy) == (config.name, config.policy)
+    assert bundle.spec.encoder == config.encoder | {"vocab_size": config.vocabulary}
+    assert {source.license for source in bundle.spec.training_data} <= set(config.corpus.licenses)
 
 
 def test_unknown_setting_is_an_error(tmp_path):

@@ -50,7 +50,7 @@ def test_a_sample_names_its_documents_with_literal_places(write_corpus):
             Piece(sample=0, epoch=0, shard="shard-00000", document=0, first=0, end=5, at=3),
         ],
     }
-    assert pieces_of_sample(samples, 0) == expected[tuple(order)]
+    assert pieces_of_sample(samples, 0) == expected[order[0], order[1]]
 
 
 @pytest.mark.parametrize("seq_length", [1, 2, 3, 4, 6, 13])

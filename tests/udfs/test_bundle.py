@@ -42,6 +42,11 @@ def test_saved_weights_come_back_rounded_to_float16(made):
     assert encoder(torch.tensor([1, 2]), torch.tensor([0, 2])).shape == (2, 16)
 
 
+def test_a_saved_bundle_can_be_read_by_every_user(made):
+    assert made.path.stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in made.path.iterdir()} == {0o644}
+
+
 def test_bundle_id_is_over_canonical_json_and_does_not_see_layout(copy, made):
     path = copy / "bundle.json"
     content = json.loads(path.read_text())
@@ -118,10 +123,8 @@ def test_a_bundle_is_found_and_unpacked_when_the_code_runs_from_a_zip(made, repo
     # -I keeps the checkout off the path; the zip goes first on it.
     program = f"import sys; sys.path.insert(0, {str(archive)!r}); {code}"
     command = [sys.executable, "-I", "-c", program]
-    runs = [
-        subprocess.run(command, check=True, capture_output=True, text=True, env={"TMPDIR": str(tmp_path)}).stdout.split()
-        for _ in range(2)
-    ]
+    here = {"TMPDIR": str(tmp_path)}
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True, env=here).stdout.split() for _ in "12"]
     assert runs[0] == runs[1]
     source, folder, bundle_id = runs[0]
     assert source.startswith(str(archive))

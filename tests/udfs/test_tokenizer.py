@@ -1,6 +1,7 @@
 """Tokens tile a text's bytes whatever the text and the kind of tokenizer."""
 
 import base64
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from udfs.tokenizer import ByteTokenizer, Tokenized
+from udfs.tokenizer import ByteTokenizer, Tokenized, byte_offsets
 
-TRAINING = ["The patient has high blood pressure. " * 8, "Zebrafish embryos were imaged at dawn.\n" * 8, "naïve 日本語 text"]
+TRAINING = ["The patient has high blood pressure. " * 8, "Zebrafish embryos were imaged.\n" * 8, "naïve 日本語 text"]
 NASTY = {
     "empty": "",
     "nul": "a\x00b\x00",
@@ -199,9 +200,12 @@ def test_truncation_and_padding_saved_in_the_file_are_ignored(folder, byte_level
     assert same.encode(TRAINING).ids_T.tolist() == byte_level.encode(TRAINING).ids_T.tolist()
 
 
-def test_sha256_names_the_file_and_vocab_size_counts_added_tokens(byte_level):
-    import hashlib
+def test_byte_offsets_count_one_to_four_bytes_a_character():
+    assert byte_offsets("aé日👩").tolist() == [0, 1, 3, 6, 10]
+    assert byte_offsets("").tolist() == [0]
 
+
+def test_sha256_names_the_file_and_vocab_size_counts_added_tokens(byte_level):
     assert byte_level.sha256 == hashlib.sha256(byte_level.path.read_bytes()).hexdigest()
     assert byte_level.vocab_size == 320
 

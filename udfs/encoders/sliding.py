@@ -104,7 +104,7 @@ class _Block(nn.Module):
         return x_BwD + self.down(functional.relu(self.up(self.norm_hidden(x_BwD))).square())
 
     def _attend(self, x_BwD: Tensor, layout: _Layout) -> Tensor:
-        split = x_BwD.shape[:2] + (3, self.heads, -1)
+        split = (*x_BwD.shape[:2], 3, self.heads, -1)
         q_BwHE, k_BwHE, v_BwHE = self.qkv(x_BwD).view(split).unbind(2)
         q_BwHE, k_BwHE = _rotate(q_BwHE, layout), _rotate(k_BwHE, layout)
         mixed_BHwE = functional.scaled_dot_product_attention(
@@ -123,6 +123,6 @@ def _rotate(x_BwHE: Tensor, layout: _Layout) -> Tensor:
 
 
 def _three(x_Bw: Tensor, fill: int) -> Tensor:
-    """[B, w, ...] to [B, 3w, ...]: each block with its neighbours; `fill` stands before the first and after the last."""
+    """[B, w, ...] to [B, 3w, ...]: each block with its neighbours; `fill` stands before the first, after the last."""
     edge = x_Bw.new_full((1, *x_Bw.shape[1:]), fill)
     return torch.cat([torch.cat([edge, x_Bw[:-1]]), x_Bw, torch.cat([x_Bw[1:], edge])], dim=1)

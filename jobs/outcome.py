@@ -1,0 +1,50 @@
+"""Parts a scored pass into what the scores table keeps and what the quarantine table names, without losing a row."""
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.source import BrokenFile
+from udfs.score_rows import made_id
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+QUARANTINE = ("source_file", "source_row", "doc_id", "reason", "detail")
+
+
+def duplicates(scored: "DataFrame") -> "DataFrame":
+    """Ids that more than one scored row has, with the first of those rows."""
+    from pyspark.sql import functions as F
+
+    first = F.min(F.struct("source_file", "source_row")).alias("first")
+    ids = scored.where("reason is null").select("doc_id", "source_file", "source_row")
+    return ids.groupBy("doc_id").agg(F.count("*").alias("copies"), first).where("copies > 1")
+
+
+def _is_first() -> Any:
+    from pyspark.sql import functions as F
+
+    return (F.col("source_file") == F.col("first.source_file")) & (F.col("source_row") == F.col("first.source_row"))
+
+
+def without_duplicates(scored: "DataFrame", doubled: "DataFrame") -> "DataFrame":
+    """Scored rows, of equal ids the first."""
+    from pyspark.sql import functions as F
+
+    joined = scored.where("reason is null").join(F.broadcast(doubled), "doc_id", "left")
+    kept = joined.where(F.col("first").isNull() | _is_first())
+    return kept.select(*scored.columns)
+
+
+def quarantined(scored: "DataFrame", doubled: "DataFrame", broken: tuple[BrokenFile, ...]) -> "DataFrame":
+    """The quarantine table: rows that could not be scored, later rows of an id, files that could not be read."""
+    from pyspark.sql import functions as F
+
+    detail = F.concat_ws("", F.lit("first seen in "), "first.source_file", F.lit(" row "), "first.source_row")
+    later = scored.where("reason is null").join(F.broadcast(doubled), "doc_id").where(~_is_first())
+    later = later.withColumn("reason", F.lit("duplicate_id")).withColumn("detail", detail)
+    files = scored.sparkSession.createDataFrame(
+        [(one.name, None, made_id(one.name, -1), one.reason, one.detail[:1000]) for one in broken],
+        "source_file string, source_row bigint, doc_id string, reason string, detail string",
+    )
+    faults = scored.where("reason is not null").select(*QUARANTINE)
+    return faults.unionByName(later.select(*QUARANTINE)).unionByName(files)

@@ -1,0 +1,109 @@
+"""The source as scored rows on Spark: what to read, which tasks read it, and the schema of what comes back.
+
+Parquet and JSONL are listed here and read by executors (udfs/read_shard.py); Delta is read by Spark, whose snapshots
+know about partition values and deletion vectors.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from jobs.errors import InputError
+from jobs.source import BrokenFile, Listing, SourceConfig, id_column, list_files, source_path
+from udfs.read_shard import PROVENANCE
+from udfs.score_rows import ScorePlan, score_rows, score_splits
+from udfs.scorer import ScorerSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def scan(source: SourceConfig, spark: "SparkSession") -> "FileScan | TableScan":
+    """Looks at the source. Raises InputError when there is nothing that can be scored."""
+    return TableScan(source, spark) if source.format == "delta" else FileScan(source)
+
+
+class FileScan:
+    """Parquet or JSONL: listed by the driver, read by executors."""
+
+    def __init__(self, source: SourceConfig) -> None:
+        self.listing: Listing = list_files(source)
+        self.schema = self.listing.schema
+        self.broken = self.listing.broken
+        self.documents = self.listing.documents
+        self.versions: dict[str, Any] = dict(self.listing.files)
+
+    def plan(self, scorer: ScorerSettings) -> ScorePlan:
+        listing = self.listing
+        return ScorePlan(splits=listing.splits, schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer)
+
+    def scored(self, spark: "SparkSession", plan: ScorePlan) -> "DataFrame":
+        """One partition per split: range puts id i in partition i, retried or not."""
+        splits = spark.range(0, len(plan.splits), 1, numPartitions=max(1, len(plan.splits)))
+        return splits.mapInArrow(partial(score_splits, plan), schema=spark_schema(plan.output_schema()))
+
+
+class TableScan:
+    """Delta: Spark reads the snapshot, one whole file a task, so that executors can number its rows."""
+
+    def __init__(self, source: SourceConfig, spark: "SparkSession") -> None:
+        from delta.tables import DeltaTable
+        from pyspark.sql.pandas.types import to_arrow_schema
+        from pyspark.sql.utils import AnalysisException
+
+        path, columns = source_path(source), source.columns
+        try:
+            version = DeltaTable.forPath(spark, path).history(1).select("version").first()
+        except AnalysisException as error:
+            raise InputError(f"source.path: {source.path} is not a Delta table: {error}") from error
+        assert version is not None
+        self.rows = spark.read.format("delta").option("versionAsOf", version["version"]).load(path)
+        self.schema = to_arrow_schema(self.rows.schema)
+        if columns.text not in self.schema.names or self.schema.field(columns.text).type != pa.string():
+            raise InputError(f"source.columns.text: {source.path} has no string column {columns.text!r}")
+        self.columns = columns
+        self.broken: tuple[BrokenFile, ...] = ()
+        self.documents = self.rows.count()
+        self.versions: dict[str, Any] = {"delta_version": version["version"]}
+
+    def plan(self, scorer: ScorerSettings) -> ScorePlan:
+        id_name = id_column(self.columns, self.schema.names)
+        return ScorePlan(splits=(), schema=self.schema, text=self.columns.text, id=id_name, scorer=scorer)
+
+    def scored(self, spark: "SparkSession", plan: ScorePlan) -> "DataFrame":
+        from pyspark.sql import functions as F
+
+        rows = self.rows.select(
+            "*",
+            F.col("_metadata.file_name").alias(PROVENANCE[0].name),
+            F.lit(f"delta-{self.versions['delta_version']}").alias(PROVENANCE[1].name),
+        )
+        return rows.mapInArrow(partial(score_rows, plan), schema=spark_schema(plan.output_schema()))
+
+
+@contextmanager
+def whole_files(spark: "SparkSession") -> Iterator[None]:
+    """While inside, Spark gives each file of a table a task of its own: Delta has no row number, so we count rows."""
+    settings = ("spark.sql.files.maxPartitionBytes", "spark.sql.files.openCostInBytes")
+    before = {key: spark.conf.get(key) for key in settings}
+    try:
+        for key in settings:
+            spark.conf.set(key, 2**40)
+        yield
+    finally:
+        for key, value in before.items():
+            spark.conf.set(key, value or "")
+
+
+def spark_schema(schema: pa.Schema) -> Any:
+    """The Spark schema of an Arrow one. Raises InputError for a column type that Spark does not have."""
+    from pyspark.errors import PySparkTypeError
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    try:
+        return from_arrow_schema(schema)
+    except PySparkTypeError as error:
+        raise InputError(f"source: Spark has no type for one of the columns {schema.names}: {error}") from error
