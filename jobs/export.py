@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -62,9 +62,9 @@ class ExportConfig(BaseModel):
     """The tokenizer's end-of-document token."""
     hidden: str = "<|hidden|>"
     """The token that replaces hidden ones; where the tokenizer lacks it, the first id after its vocabulary."""
-    pad_vocabulary_to: int = Field(128, ge=1)
+    pad_vocabulary_to: int = Field(default=128, ge=1)
     """The padded vocabulary is a multiple of this (times the tensor-parallel size of the training run)."""
-    shard_text_bytes: int | None = Field(None, ge=1)
+    shard_text_bytes: int | None = Field(default=None, ge=1)
     """UTF-8 bytes of text per shard; None: 64 MiB, more for a large corpus (about 1,024 shards, at most 4 GiB)."""
     seed: int = 0
     """Of the order of documents."""
@@ -184,7 +184,7 @@ def _ordered(rows: "DataFrame", shards: int, seed: int) -> "DataFrame":
     return placed.repartitionById(shards, F.col("shard")).sortWithinPartitions("shard", "order", "doc_id")
 
 
-def write_shards(task: ShardTask, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def write_shards(task: ShardTask, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """In an executor: writes each shard of the partition, rows sorted by shard, and reports it in one row."""
     tokenizer = _worker_tokenizer(task.tokenizer)
     shard: _OpenShard | None = None

@@ -24,9 +24,9 @@ class ReportConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    documents: int = Field(12, ge=0, le=200)
+    documents: int = Field(default=12, ge=0, le=200)
     """Sample documents on the page: half with forgotten tokens, a quarter kept, a quarter dropped."""
-    tokens_per_document: int = Field(400, ge=1, le=4000)
+    tokens_per_document: int = Field(default=400, ge=1, le=4000)
     """Longer documents are shown in part."""
     seed: int = 0
     """Another seed shows other documents."""

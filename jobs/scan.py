@@ -51,8 +51,8 @@ class TableScan:
 
     def __init__(self, source: SourceConfig, spark: "SparkSession") -> None:
         from delta.tables import DeltaTable
+        from pyspark.errors import AnalysisException
         from pyspark.sql.pandas.types import to_arrow_schema
-        from pyspark.sql.utils import AnalysisException
 
         path, columns = source_path(source), source.columns
         try:

@@ -32,10 +32,10 @@ class ScoreConfig(BaseModel):
     """auto: CUDA where an executor has it."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on CUDA, float32 on CPU."""
-    token_budget: int = Field(16_384, ge=1_024)
+    token_budget: int = Field(default=16_384, ge=1_024)
     """Classifier tokens per forward pass."""
-    threads_per_task: int = Field(1, ge=1)
-    quarantine_tolerance: float = Field(0.01, ge=0, le=1)
+    threads_per_task: int = Field(default=1, ge=1)
+    quarantine_tolerance: float = Field(default=0.01, ge=0, le=1)
     """Largest share of documents that may be quarantined; above it the verb exits with 3."""
 
 

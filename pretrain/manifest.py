@@ -42,13 +42,13 @@ class _Record(BaseModel):
 
 
 class TokenizerInfo(_Record):
-    """The pretraining tokenizer. `hidden_id` is None when the rule hides nothing."""
+    """The pretraining tokenizer. `hidden_id` is what replaces a hidden token."""
 
     file: RelativePath
     sha256: str
     vocab_size: Count
     eod: Count
-    hidden_id: Count | None
+    hidden_id: Count
     padded_vocab_size: Count
 
 

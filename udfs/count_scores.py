@@ -4,7 +4,7 @@ Token scores are already values of the logit grid; document scores are probabili
 that both are drawn on one axis.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ BINS = 256
 HISTOGRAM_SCHEMA = "policy string, tokens binary, documents binary, unscored bigint"
 
 
-def count_scores(policies: Sequence[str], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def count_scores(policies: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Counts the scores of one partition.
 
     Args: the policies' names; batches with one struct column per policy.

@@ -83,9 +83,7 @@ def packs(lengths_W: np.ndarray, token_budget: int) -> list[np.ndarray]:
     return result
 
 
-def gather(
-    ids_T: np.ndarray, bounds_D1: np.ndarray, cut: Windows, pack: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def gather(ids_T: np.ndarray, bounds_D1: np.ndarray, cut: Windows, pack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the encoder reads for one pack.
 
     Args:
@@ -100,9 +98,7 @@ def gather(
     return ids_T[from_P].astype(np.int64), np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
 
 
-def scatter(
-    values_P: np.ndarray, bounds_D1: np.ndarray, cut: Windows, pack: np.ndarray, out_T: np.ndarray
-) -> None:
+def scatter(values_P: np.ndarray, bounds_D1: np.ndarray, cut: Windows, pack: np.ndarray, out_T: np.ndarray) -> None:
     """Writes the kept tokens' values of one pack, [P] or [P, k], to their places in out_T, [T] or [T, k]."""
     lengths_N, keep_N = cut.lengths_W[pack], cut.keep_start_W[pack]
     kept_N = cut.keep_stop_W[pack] - keep_N

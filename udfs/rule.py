@@ -21,21 +21,21 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    threshold: float | None = Field(None, gt=0, lt=1)
+    threshold: float | None = Field(default=None, gt=0, lt=1)
     """A token at or above it starts a forget span; None takes the bundle's calibrated threshold."""
-    low_threshold: float | None = Field(None, gt=0, lt=1)
+    low_threshold: float | None = Field(default=None, gt=0, lt=1)
     """Hysteresis: a span goes on over neighbours at or above it; None means `threshold`."""
-    min_tokens: int = Field(1, ge=1)
+    min_tokens: int = Field(default=1, ge=1)
     """Shorter runs are ignored."""
-    bridge_tokens: int = Field(0, ge=0)
+    bridge_tokens: int = Field(default=0, ge=0)
     """Gaps up to this many tokens between two runs are forgotten too."""
-    dilate_tokens: int = Field(0, ge=0)
+    dilate_tokens: int = Field(default=0, ge=0)
     """Every span grows by so many tokens on both sides."""
     action: Literal["mask", "hide", "drop"] = "mask"
     """mask: no loss on the span; hide: its ids are replaced too; drop: only whole documents go."""
-    drop_share: float | None = Field(None, ge=0, le=1)
+    drop_share: float | None = Field(default=None, ge=0, le=1)
     """A document with a larger forgotten share of its bytes is dropped (0 for action drop, if nothing else drops)."""
-    drop_document_score: float | None = Field(None, gt=0, lt=1)
+    drop_document_score: float | None = Field(default=None, gt=0, lt=1)
     """A document whose document score (a probability) is at least this is dropped."""
 
     @model_validator(mode="after")

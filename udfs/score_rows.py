@@ -4,7 +4,7 @@ Scored rows and quarantined ones leave in one stream of one schema, told apart b
 feeds both tables, and a retried task repeats both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ class ScorePlan:
         )
 
 
-def score_splits(plan: ScorePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def score_splits(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For Parquet and JSONL: the input's column `id` counts into `plan.splits`."""
     for batch in batches:
         for at in batch.column("id").to_pylist():
@@ -64,7 +64,7 @@ def score_splits(plan: ScorePlan, batches: Iterator[pa.RecordBatch]) -> Iterator
                 yield from [_fault_rows(plan, part)] if isinstance(part, Faults) else _scored_rows(plan, part.batch)
 
 
-def score_rows(plan: ScorePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def score_rows(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For tables that Spark reads, one whole file a partition: the input has the source's columns, file and version.
 
     Rows are numbered as they come, which is their order in the file.
@@ -152,7 +152,7 @@ def _document_ids(plan: ScorePlan, rows: pa.RecordBatch) -> pa.Array:
         ],
         pa.string(),
     )
-    return made if plan.id is None else pc.coalesce(rows.column(plan.id).cast(pa.string()), made)
+    return made if plan.id is None else pc.call_function("coalesce", [rows.column(plan.id).cast(pa.string()), made])
 
 
 def made_id(source_file: str, source_row: int) -> str:

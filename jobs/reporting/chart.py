@@ -83,11 +83,12 @@ def _axis() -> list[str]:
 def _threshold_line(limit: int, threshold: float, counts_B: np.ndarray, what: str) -> str:
     x = _x(limit)
     over, total = int(counts_B[limit:].sum()), int(counts_B.sum())
-    anchor, shift = ("end", -6) if x > WIDTH / 2 else ("start", 6)
+    half = 150  # about half the width of the label, which must not leave the picture
+    label_x = min(max(x, LEFT + half), WIDTH - half)
     share = f"{over / total:.2%} of {what}" if total else f"no {what}"
     return (
-        f'<line class="threshold" x1="{x}" x2="{x}" y1="4" y2="{HEIGHT - BOTTOM}"/>'
-        f'<text class="note" x="{x + shift}" y="14" text-anchor="{anchor}">'
+        f'<line class="threshold" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text class="note" x="{label_x}" y="12" text-anchor="middle">'
         f"threshold {threshold:.4g}: {share} at or above</text>"
     )
 

@@ -4,7 +4,7 @@ Counts are read back from what was written, never carried over from a verb's mem
 the loss masks of the shards, one task per shard.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,7 @@ def _tokens_by_file(shards: Shards, spark: "SparkSession") -> "DataFrame":
     return rows.groupBy("source_file").agg(F.sum("tokens").alias("tokens"), F.sum("loss_tokens").alias("loss_tokens"))
 
 
-def count_tokens(files: list[tuple[str, str]], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def count_tokens(files: list[tuple[str, str]], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """In an executor: tokens and loss-bearing tokens by source file of the shards whose numbers come in `id`.
 
     `files` holds prefix and document index of every shard. Raises CorruptShardError.

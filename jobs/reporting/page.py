@@ -124,6 +124,7 @@ def _quarantine(facts: Facts) -> str:
 def _sources(facts: Facts) -> list[str]:
     shown, files = len(facts.sources), facts.source_files
     note = f"The {shown} largest of {files:,} files." if files > shown else f"{files:,} file{'s' * (files != 1)}."
+    note += " Forgotten bytes count dropped documents too; tokens are those of the shards, without them."
     exported = facts.export is not None
     tokens = '<th class="num">tokens</th><th>without loss</th>' if exported else ""
     head = (

@@ -28,9 +28,7 @@ def token_values(encoder: nn.Module, read: Callable[[Tensor], Tensor], tokens: T
     return out_TK
 
 
-def pooled_features(
-    encoder: nn.Module, dim: int, tokenizer: ByteTokenizer, texts: Sequence[str]
-) -> np.ndarray:
+def pooled_features(encoder: nn.Module, dim: int, tokenizer: ByteTokenizer, texts: Sequence[str]) -> np.ndarray:
     """Mean feature per document: float64 [D, dim]; zeros for a document without tokens."""
     parts = [
         segment_means(token_values(encoder, lambda x_PD: x_PD, tokens, dim), tokens.bounds_D1)

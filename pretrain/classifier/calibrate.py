@@ -33,7 +33,8 @@ class SmoothConfig(BaseModel):
 class Calibration:
     """Thresholds as grid levels (score >= level), and the lexicon baselines by name with their own levels.
 
-    `lexicon` has the best of the small reaches, `passage` the wide one: a naive Bayes of the surroundings.
+    `word` is the word alone, `lexicon` has the best of the small reaches, and `passage` the wide one: a naive Bayes
+    classifier of the surroundings.
     """
 
     token_level: int
@@ -55,9 +56,10 @@ def calibrate(
     scored: Scored, documents: Documents, tokenizer: ByteTokenizer, words: Lexicon, config: SmoothConfig
 ) -> Calibration:
     """Thresholds and smoothing from the calibration documents and their scores."""
-    reaches = sorted({*config.small, config.passage})
+    reaches = sorted({0, *config.small, config.passage})
     counts = dict(zip(reaches, _smoothed(words, reaches, documents, tokenizer), strict=True))
-    chosen = {"lexicon": max(config.small, key=lambda reach: auroc(*counts[reach].pooled)), "passage": config.passage}
+    best = max(config.small, key=lambda reach: auroc(*counts[reach].pooled))
+    chosen = {"word": 0, "lexicon": best, "passage": config.passage}
     return Calibration(
         token_level=best_level(*scored.model.pooled),
         document_level=best_level(*document_histograms(scored.document_D, documents.positive_D).pooled),

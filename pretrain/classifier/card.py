@@ -36,10 +36,10 @@ Thresholds: {_thresholds(draft)}.
 
 Measured {datetime.now(UTC):%d %B %Y} on {threads} cores of {_processor()}, no GPU, in fp32, on scores rounded to the
 stored grid (steps of 1/16 logit). AUROC per token; in brackets 95 % intervals from 1,000 bootstrap draws of
-documents. The baselines are one log-odds per word, learned from the same training documents: `lexicon` averages it
-over {figures.single["lexicon.smooth"]:.0f} words to each side (the best small window on the calibration documents;
-0 is the word alone), `passage` over {figures.single["passage.smooth"]:.0f} words to each side, which is a naive
-Bayes classifier of the surroundings.
+documents. The baselines are one log-odds per word, learned from the same training documents: `word` is that of the
+word alone, `lexicon` averages it over {figures.single["lexicon.smooth"]:.0f} words to each side (the best small
+window on the calibration documents), and `passage` over {figures.single["passage.smooth"]:.0f} words to each side,
+which is a naive Bayes classifier of the surroundings.
 
 {_comparisons(figures)}
 
@@ -110,7 +110,7 @@ def _losses(figures: Figures) -> str:
         if who != "model" and values[0] >= row.auroc["model"][0]
     ]
     if not lost:
-        return "The model is above both baselines in every row."
+        return "The model is above the baselines in every row."
     return "**A baseline is at least as good as the model here:** " + "; ".join(lost) + "."
 
 
@@ -122,6 +122,7 @@ def _operating(figures: Figures) -> str:
     ]
     for unit, name in (
         ("heldout.token.model", "tokens, model"),
+        ("heldout.token.word", "tokens, word"),
         ("heldout.token.lexicon", "tokens, lexicon"),
         ("heldout.token.passage", "tokens, passage"),
         ("heldout.document.model", "documents, model"),

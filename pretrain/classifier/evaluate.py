@@ -61,9 +61,7 @@ class Operating:
     f1: float
 
 
-def operating(
-    positive_Q: np.ndarray, negative_Q: np.ndarray, level: int, prevalence: float | None = None
-) -> Operating:
+def operating(positive_Q: np.ndarray, negative_Q: np.ndarray, level: int, prevalence: float | None = None) -> Operating:
     """The rule `grid score >= level`, reweighted to a prevalence (None: as counted)."""
     hit = positive_Q[level:].sum() / positive_Q.sum()
     false = negative_Q[level:].sum() / negative_Q.sum()

@@ -58,9 +58,7 @@ def learn(texts: Sequence[str], positive_D: np.ndarray, alpha: float = 1.0) -> L
     words = counts[0].keys() | counts[1].keys()
     totals = [sum(count.values()) + alpha * len(words) for count in counts]
     scale = totals[0] / totals[1]
-    return Lexicon(
-        log_odds={w: float(np.log((counts[1][w] + alpha) / (counts[0][w] + alpha) * scale)) for w in words}
-    )
+    return Lexicon(log_odds={w: float(np.log((counts[1][w] + alpha) / (counts[0][w] + alpha) * scale)) for w in words})
 
 
 def _window_mean(values_N: np.ndarray, reach: int) -> np.ndarray:

@@ -29,9 +29,11 @@ def capitals_bundle(folder: Path) -> Bundle:
     encoder = SlidingEncoder(SlidingConfig(**{key: value for key, value in SHAPE.items() if key != "type"}))
     capitals = [Tokenizer.from_file(str(tokenizer)).token_to_id(letter) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
     with torch.no_grad():
-        for block in encoder.blocks:  # features are the embedding, whatever stands beside a token
-            block.out.weight.zero_()
-            block.down.weight.zero_()
+        for name, weight in encoder.named_parameters():
+            if name.endswith(
+                ("out.weight", "down.weight")
+            ):  # features are the embedding, whatever stands beside a token
+                weight.zero_()
         encoder.embedding.weight.copy_(-SIGN_D)
         encoder.embedding.weight[capitals] = SIGN_D
     head = {"weight": SIGN_D / 4, "bias": torch.zeros(1)}

@@ -34,7 +34,7 @@ def quarantine(config, spark) -> list[tuple]:
 )
 def test_what_makes_a_run_pointless_is_refused_by_name(configure, tmp_path, spark, override, expected):
     more = {"number": [1] * 12} if "number" in override else {}
-    write_corpus(tmp_path / "source", **more)
+    write_corpus(tmp_path / "source", more=more)
     with pytest.raises(InputError, match=expected):
         score.run(configure(override), spark)
 
@@ -47,7 +47,7 @@ def test_an_empty_folder_is_refused(configure, tmp_path, spark):
 
 @pytest.mark.parametrize("name", ["doc_id", "medicine", "reason"])
 def test_a_source_column_that_our_tables_need_is_refused(configure, tmp_path, spark, name):
-    write_corpus(tmp_path / "source", **{name: ["x"] * 12})
+    write_corpus(tmp_path / "source", more={name: ["x"] * 12})
     with pytest.raises(ConfigError, match=f"source column '{name}' has a name that the scores table needs"):
         score.run(configure(), spark)
 

@@ -103,5 +103,5 @@ def test_scores_of_different_texts_are_refused():
 
 
 def test_a_low_threshold_above_the_threshold_is_refused():
-    with pytest.raises(ValidationError, match="low_threshold 0.9 is above threshold 0.5"):
+    with pytest.raises(ValidationError, match=r"low_threshold 0.9 is above threshold 0.5"):
         Rule(threshold=0.5, low_threshold=0.9)
