@@ -213,7 +213,9 @@ def _load(path: str, overrides: list[str] | None, show: bool) -> "Config":
 def _guard(call: Callable[[], Result]) -> Result:
     """Turns the errors that users can act on into one message and an exit code; anything else keeps its traceback."""
     from jobs.errors import VerbError
+    from pretrain.errors import DatasetError, TrainingError
     from pretrain.manifest import ManifestError
+    from pretrain.megatron_index import ShardError
     from pretrain.plan import PlanError
 
     try:
@@ -221,9 +223,12 @@ def _guard(call: Callable[[], Result]) -> Result:
     except VerbError as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except (ManifestError, PlanError) as error:
+    except (ManifestError, PlanError, ShardError, DatasetError) as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(2) from None
+    except TrainingError as error:
+        typer.echo(f"tokensieve: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _finish(result: dict[str, Any], as_json: bool) -> None:

@@ -21,8 +21,8 @@ from jobs.policies import PolicyConfig
 from jobs.presets import find
 from jobs.report import ReportConfig
 from jobs.score import ScoreConfig
+from jobs.scoring.source import SourceConfig
 from jobs.session import SparkConfig
-from jobs.source import SourceConfig
 from jobs.tables import TablesConfig
 from pretrain.config import PretrainConfig
 

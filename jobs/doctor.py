@@ -175,7 +175,7 @@ def _tokenizer(config: "Config") -> Check:
 
 
 def _source_and_disk(config: "Config") -> Iterator[Check]:
-    from jobs.source import source_path
+    from jobs.scoring.source import source_path
 
     path = source_path(config.source)
     size = _size(Path(path))

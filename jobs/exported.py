@@ -103,7 +103,7 @@ class Shards:
     def _text(self, ids: list[int]) -> str:
         """The text of ids; a hidden id past the tokenizer's own vocabulary has no text there."""
         hidden = self.manifest.tokenizer.hidden_id
-        if hidden is None or hidden < self.tokenizer.vocab_size or hidden not in ids:
+        if hidden < self.tokenizer.vocab_size or hidden not in ids:
             return self.tokenizer.decode(ids)
         runs = np.split(np.asarray(ids), np.flatnonzero(np.asarray(ids) == hidden))
         decoded = [self.tokenizer.decode(run[at > 0 :].tolist()) for at, run in enumerate(runs)]

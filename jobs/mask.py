@@ -75,7 +75,8 @@ def _decision(rules: RuleSet) -> "Column":
 
         return decide_rows(settings, list(columns))  # type: ignore[arg-type]
 
-    return F.arrow_udf(decide_batch, DECISION)(*(F.col(name) for name in settings))
+    udf = F.arrow_udf(decide_batch, DECISION)  # type: ignore  # pyspark's stubs know no variable arguments
+    return udf(*(F.col(name) for name in settings))
 
 
 def save_rules(tables: TablesConfig, rules: RuleSet) -> None:

@@ -1,7 +1,7 @@
 """Verb `score`: source in, tables `scores` and `quarantine` out. The only verb that runs a classifier.
 
-The pass (jobs/scan.py) is persisted on disk between its two tables, so that a document is scored once; that costs
-one local copy of the text. Also an application: spark-submit jobs/score.py.
+The pass (jobs/scoring/scan.py) is persisted on disk between its two tables, so that a document is scored once; that
+costs one local copy of the text. Also an application: spark-submit jobs/score.py.
 """
 
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,9 +10,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.errors import BalanceError, ConfigError, QuarantineError
-from jobs.outcome import duplicates, quarantined, without_duplicates
 from jobs.policies import content_id, load_bundle
-from jobs.scan import scan, whole_files
+from jobs.scoring.outcome import duplicates, quarantined, without_duplicates
+from jobs.scoring.scan import scan, whole_files
 from jobs.tables import Commit
 from udfs.read_shard import PROVENANCE
 from udfs.scorer import ScorerSettings

@@ -13,10 +13,10 @@ import xxhash
 
 from jobs.errors import InputError
 from jobs.exported import Exported, Shards
-from jobs.raw_row import read_raw_row
 from jobs.tables import Table
-from jobs.trace_lines import lines
-from jobs.trace_training import training
+from jobs.tracing.lines import lines
+from jobs.tracing.raw_row import read_raw_row
+from jobs.tracing.training import training
 from pretrain.manifest import FILE_NAME as MANIFEST
 from udfs.decide_rows import policy_scores
 from udfs.score_rows import EMPTY, WINDOWED
@@ -188,3 +188,9 @@ def _shard(shards: Shards, exported: Exported) -> dict[str, Any]:
         "runs_without_loss": len(edges),
         "manifest": shards.manifest.id,
     }
+
+
+if __name__ == "__main__":
+    from jobs.cli import application
+
+    application("trace")

@@ -1,6 +1,7 @@
 """Verbs `pretrain plan` and `pretrain train`: hand the shards and the section `pretrain` to the Megatron side."""
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ def train(config: "Config") -> dict[str, Any]:
     from pretrain.train import train
 
     section = _section(config)
+    missing = [name for name in ("torch", "megatron") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} not installed; pip install 'tokensieve[pretrain]'")
 
     def show(record: "StepRecord") -> None:
         if record.step % section.log_every == 0 or record.step == 1:
@@ -43,8 +47,4 @@ def output_folder(config: "Config") -> Path:
 def _section(config: "Config") -> PretrainConfig:
     if config.pretrain is None:
         raise ConfigError("the configuration has no section `pretrain`; see conf/demo.yaml for one")
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise InputError("torch is not installed; pip install 'tokensieve[pretrain]'") from error
     return config.pretrain

@@ -14,11 +14,8 @@ import numpy as np
 import torch
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
+from pretrain.errors import DatasetError
 from pretrain.shards import ShardReader
-
-
-class DatasetError(ValueError):
-    """The shards cannot be turned into the samples that were asked for."""
 
 
 class FilteredGPTDataset(GPTDataset):

@@ -3,3 +3,7 @@
 
 class TrainingError(RuntimeError):
     """Training cannot start here, or went wrong in a way that more steps do not mend."""
+
+
+class DatasetError(ValueError):
+    """The shards cannot be turned into the samples that were asked for."""

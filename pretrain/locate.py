@@ -105,13 +105,13 @@ class _Part:
 def _parts(samples: TrainingSamples) -> Iterator[_Part]:
     """The run cut into shards and epochs."""
     first = 0
-    for epoch, dataset in enumerate(samples._epochs):
+    for epoch, dataset in enumerate(samples.epochs):
         numbers_E = np.arange(first, first + len(dataset))
         first += len(dataset)
         if not isinstance(dataset, BlendedDataset):
-            yield _part(dataset, samples._prefixes[0], epoch, numbers_E, np.arange(len(dataset)))
+            yield _part(dataset, samples.prefixes[0], epoch, numbers_E, np.arange(len(dataset)))
             continue
-        for at, shard in enumerate(samples._prefixes):
+        for at, shard in enumerate(samples.prefixes):
             mine_E = np.asarray(dataset.dataset_index) == at
             yield _part(
                 dataset.datasets[at],

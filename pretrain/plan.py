@@ -135,6 +135,6 @@ def _tokenizer_reasons(tokenizer: TokenizerInfo, shards: Path) -> list[str]:
         reasons.append(f"vocabulary of {tokenizer.vocab_size} ids but the padded vocabulary is {rows}")
     for name in ("eod", "hidden_id"):
         value = getattr(tokenizer, name)
-        if value is not None and value >= rows:
+        if value >= rows:
             reasons.append(f"{name} {value} is outside the padded vocabulary of {rows}")
     return reasons

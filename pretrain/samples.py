@@ -18,8 +18,9 @@ from megatron.core.datasets.blended_dataset import BlendedDataset
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
-from pretrain.dataset import DatasetError, FilteredGPTDataset
+from pretrain.dataset import FilteredGPTDataset
 from pretrain.distributed import process_group
+from pretrain.errors import DatasetError
 from pretrain.manifest import Manifest, ShardInfo, TokenizerInfo
 from pretrain.megatron_index import read_index
 from pretrain.plan import samples_in
@@ -37,32 +38,33 @@ class SampleOrigin:
 class TrainingSamples:
     """Samples 0, 1, 2, ... of a run: dictionaries of `tokens`, `labels`, `loss_mask`, `position_ids`, T each.
 
-    Sample i belongs to epoch `i // samples_per_epoch`.
+    Sample i belongs to epoch `i // samples_per_epoch`; `epochs` holds Megatron's data set of each, `prefixes` the
+    shards' names in the manifest, in the order in which a blend numbers them.
     """
 
     def __init__(self, epochs: Sequence[Any], prefixes: Sequence[str]) -> None:
-        self._epochs = list(epochs)
-        self._prefixes = list(prefixes)
+        self.epochs = list(epochs)
+        self.prefixes = list(prefixes)
         self._starts = np.cumsum([0, *map(len, epochs)]).tolist()
-        self.samples_per_epoch = len(self._epochs[0])
+        self.samples_per_epoch = len(self.epochs[0])
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         epoch, place = self._find(index)
-        return self._epochs[epoch][place]
+        return self.epochs[epoch][place]
 
     def origin(self, index: int) -> SampleOrigin:
         """The shard and the documents that sample `index` was cut from. Raises IndexError."""
         epoch, place = self._find(index)
-        dataset: Any = self._epochs[epoch]
+        dataset: Any = self.epochs[epoch]
         shard = 0
         if isinstance(dataset, BlendedDataset):
             shard, place = int(dataset.dataset_index[place]), int(dataset.dataset_sample_index[place])
             dataset = dataset.datasets[shard]
         _, documents_D = GPTDataset._query_document_sample_shuffle_indices(dataset, place)
-        return SampleOrigin(shard=self._prefixes[shard], documents=documents_D.tolist())
+        return SampleOrigin(shard=self.prefixes[shard], documents=documents_D.tolist())
 
     def _find(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):

@@ -1,7 +1,7 @@
 """Trains a model on filtered shards through megatron-core, on one process or under torchrun (data parallel).
 
 Everything global (process group, parallel state, CPU shim, random states) lives inside `train` and is undone
-when it returns. Traded away for now: checkpoints and resuming, tensor and pipeline parallelism.
+when it returns. Not here: checkpoints and resuming, tensor and pipeline parallelism.
 torch and megatron-core are imported inside, so that importing this file is free.
 """
 

@@ -1,10 +1,15 @@
-"""Fixtures that every room's tests share: the checkout, the licensed text for tests, one Spark session."""
+"""Fixtures that every room's tests share: the checkout, the licensed text for tests, one Spark session, bundles."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from jobs.config import Config, load_config
+from tests.bundles import random_bundle, small_tokenizer
+from tests.corpora import sentence
+from udfs.bundle import Bundle
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -32,3 +37,42 @@ def spark() -> Iterator[Any]:
     session = open_session(SparkConfig(master="local[2]", app_name="tests"), delta=True)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A classifier with made-up weights: none to one half of a document's tokens score above one half."""
+    return random_bundle(tmp_path_factory.mktemp("bundles") / "one", seed=6, texts=[sentence(at) for at in range(9)])
+
+
+@pytest.fixture(scope="session")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Another head on the same encoder."""
+    return random_bundle(tmp_path_factory.mktemp("bundles") / "two", seed=2, texts=[sentence(at) for at in range(9)])
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretraining tokenizer with other tokens than the classifier's."""
+    texts = [sentence(at) for at in range(20)]
+    special = ("<|endoftext|>", "<|hidden|>")
+    return small_tokenizer(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json", texts, 320, special)
+
+
+@pytest.fixture
+def configure(tmp_path: Path, bundle: Bundle, tokenizer: Path) -> Callable[..., Config]:
+    """Makes a configuration for `tmp_path/source` with dotted overrides."""
+
+    def make(*overrides: str) -> Config:
+        file = tmp_path / "corpus.yaml"
+        file.write_text(
+            f"source: {{path: {tmp_path / 'source'}}}\n"
+            f"tables: {{root: {tmp_path / 'tables'}}}\n"
+            "policies:\n"
+            f"  medicine: {{definition: medicine, bundle: {bundle.path}}}\n"
+            f"export: {{tokenizer: {tokenizer}}}\n"
+            "spark: {master: 'local[2]'}\n"
+        )
+        return load_config(str(file), overrides)
+
+    return make

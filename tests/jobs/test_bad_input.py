@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import mask, scan, score
+from jobs import mask, score
 from jobs.errors import ConfigError, InputError, QuarantineError
-from tests.jobs.conftest import sentence, write_corpus
+from jobs.scoring import scan
+from tests.corpora import sentence, write_corpus
 
 LENIENT = "score.quarantine_tolerance=1"
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.jobs.conftest import write_corpus
+from tests.corpora import write_corpus
 
 
 def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -19,7 +19,10 @@ def test_help_lists_the_verbs_without_importing_what_they_need(repository):
     began = time.monotonic()
     done = run("--help", cwd=repository)
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in ["score", "mask", "export", "report", "trace", "doctor", "pretrain", "fit", "demo"])
+    assert all(
+        verb in done.stdout
+        for verb in ["score", "mask", "export", "report", "trace", "doctor", "pretrain", "fit", "demo"]
+    )
     assert time.monotonic() - began < 10, "a generous limit: the machine may be busy"
     code = "import sys, jobs.cli; print([m for m in ('pyspark', 'torch', 'pyarrow', 'pydantic') if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository)

@@ -12,7 +12,7 @@ from jobs.export import ExportConfig, shard_count, tokenizer_info
 from pretrain.manifest import Manifest
 from pretrain.shards import ShardReader
 from tests.bundles import small_tokenizer
-from tests.jobs.conftest import write_corpus
+from tests.corpora import write_corpus
 from udfs.tokenizer import ByteTokenizer
 
 SMALL_SHARDS = "export.shard_text_bytes=1500"

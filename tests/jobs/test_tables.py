@@ -6,9 +6,10 @@ import pyarrow.dataset
 import pytest
 from deltalake import DeltaTable
 
-from jobs import mask, scan, score
+from jobs import mask, score
 from jobs.errors import InputError
-from tests.jobs.conftest import sentence, write_corpus
+from jobs.scoring import scan
+from tests.corpora import sentence, write_corpus
 
 SCORE_COLUMNS = [
     "doc_id", "text", "id", "dump", "source_file", "source_version", "source_row", "text_hash", "medicine",

@@ -31,9 +31,7 @@ def corpus_writer() -> WriteCorpus:
     return write_corpus_in
 
 
-def write_corpus_in(
-    folder: Path, shards: Sequence[Sequence[Document]], *, vocab: int = 64, hidden: int | None = 63
-) -> Path:
+def write_corpus_in(folder: Path, shards: Sequence[Sequence[Document]], *, vocab: int = 64, hidden: int = 63) -> Path:
     """Write shards, a stand-in tokenizer file and the manifest into an existing folder."""
     (folder / "tokenizer.json").write_bytes(b"{}")
     infos = [_write_shard(folder, f"shard-{i:05d}", shard, vocab) for i, shard in enumerate(shards)]

@@ -14,7 +14,8 @@ pytest.importorskip("megatron.core", reason="needs megatron-core")
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
-from pretrain.dataset import DatasetError, FilteredGPTDataset
+from pretrain.dataset import FilteredGPTDataset
+from pretrain.errors import DatasetError
 from pretrain.manifest import Manifest
 from pretrain.samples import SampleOrigin, _TokenizerStandIn, build_datasets
 from pretrain.shards import CorruptShardError, ShardReader, ShardWriter

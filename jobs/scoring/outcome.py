@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.source import BrokenFile
+from jobs.scoring.source import BrokenFile
 from udfs.score_rows import made_id
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from jobs.errors import InputError
-from jobs.source import BrokenFile, Listing, SourceConfig, id_column, list_files, source_path
+from jobs.scoring.source import BrokenFile, Listing, SourceConfig, id_column, list_files, source_path
 from udfs.read_shard import PROVENANCE
 from udfs.score_rows import ScorePlan, score_rows, score_splits
 from udfs.scorer import ScorerSettings

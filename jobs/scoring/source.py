@@ -124,16 +124,14 @@ def id_column(columns: ColumnsConfig, names: list[str]) -> str | None:
 
 def _paths(config: SourceConfig) -> tuple[str, list[str]]:
     """The source's root and its files in order of name."""
-    path = source_path(config)
+    path, root = source_path(config), source_root(config)
     suffixes = SUFFIXES[config.format]
-    if os.path.isfile(path):
-        return os.path.dirname(path), [path]
     if os.path.isdir(path):
-        root = path
         files = (str(file) for file in Path(path).rglob("*") if file.name.endswith(suffixes))
         found = [file for file in files if _visible(file, root) and os.path.isfile(file)]
+    elif os.path.isfile(path):
+        found = [path]
     elif glob.has_magic(path):
-        root = path[: re.search(r"[*?[]", path).start()].rpartition("/")[0]  # type: ignore[union-attr]
         found = [file for file in glob.glob(path, recursive=True) if os.path.isfile(file)]
     else:
         raise InputError(f"source.path: {config.path} does not exist (looked for {path})")
@@ -141,6 +139,20 @@ def _paths(config: SourceConfig) -> tuple[str, list[str]]:
         wanted = " or ".join(suffixes)
         raise InputError(f"source.path: no {wanted} file in {config.path}; source.format is {config.format}")
     return root, sorted(found)
+
+
+def source_root(config: SourceConfig) -> str:
+    """The folder below which tables name the source's files: the longest part of the path without a wildcard."""
+    path = source_path(config)
+    if os.path.isdir(path):
+        return path
+    return os.path.dirname(path if os.path.isfile(path) else path[: len(path) - len(_wild(path))])
+
+
+def _wild(path: str) -> str:
+    """The part of a glob from its first wildcard on."""
+    found = re.search(r"[*?[]", path)
+    return path[found.start() :] if found else ""
 
 
 def source_path(config: SourceConfig) -> str:

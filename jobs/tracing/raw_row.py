@@ -3,9 +3,7 @@
 Nothing here trusts the tables: the file may have been replaced, cut or removed since it was scored, and then says so.
 """
 
-import glob
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.scan import whole_files
-from jobs.source import SourceConfig, source_path
+from jobs.scoring.scan import whole_files
+from jobs.scoring.source import SourceConfig, source_path, source_root
 from udfs.read_shard import BATCH_ROWS, file_version, numbered_lines
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ def read_raw_row(
     """Row `row` of `file`, a name as the tables have it. `version` is the scored one; Delta is read as of it."""
     if config.format == "delta":
         return _from_delta(config, spark, file, row, version)
-    path = source_root(config) / file
+    path = Path(source_root(config)) / file
     if Path(file).is_absolute() or ".." in Path(file).parts:
         return RawRow(path=str(path), version=None, text=None, fault="the name leads out of the source's folder")
     try:
@@ -52,18 +50,6 @@ def read_raw_row(
     if not isinstance(text, str):
         return RawRow(path=str(path), version=now, text=None, fault=f"holds no text but {type(text).__name__}")
     return RawRow(path=str(path), version=now, text=text)
-
-
-def source_root(config: SourceConfig) -> Path:
-    """The folder below which the tables name the source's files."""
-    path = source_path(config)
-    if os.path.isdir(path):
-        return Path(path)
-    while glob.has_magic(path):
-        path = os.path.dirname(path)
-        if not glob.has_magic(path):
-            return Path(path)
-    return Path(path).parent
 
 
 def _from_parquet(path: Path, row: int, column: str) -> Any:
