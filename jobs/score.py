@@ -4,6 +4,7 @@ The pass (jobs/scoring/scan.py) is persisted on disk between its two tables, so 
 costs one local copy of the text. Also an application: spark-submit jobs/score.py.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -11,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.errors import BalanceError, ConfigError, QuarantineError
 from jobs.policies import content_id, load_bundle
-from jobs.scoring.outcome import duplicates, quarantined, without_duplicates
+from jobs.scoring.outcome import FIRST, duplicates, quarantined, without_duplicates
 from jobs.scoring.scan import scan, whole_files
+from jobs.scoring.source import source_path
 from jobs.tables import Commit
 from udfs.read_shard import PROVENANCE
 from udfs.scorer import ScorerSettings
@@ -45,6 +47,7 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     Raises ConfigError, InputError, BalanceError, QuarantineError.
     """
     settings = _scorer_settings(config)
+    _refuse_nesting(config)
     work = scan(config.source, spark)
     _refuse_clashes(work.schema, config)
     scores, quarantine = config.tables.table("scores"), config.tables.table("quarantine")
@@ -76,8 +79,6 @@ def _scorer_settings(config: "Config") -> ScorerSettings:
 
 def _reference(bundle: str) -> str:
     """Executors run in other folders: a path is sent whole, a preset's name as it is."""
-    from pathlib import Path
-
     return str(Path(bundle).absolute()) if Path(bundle).exists() else bundle
 
 
@@ -88,16 +89,28 @@ def _disk_only() -> Any:
 
 
 def _refuse_clashes(schema: pa.Schema, config: "Config") -> None:
+    """Names that would meet in one table; Spark does not tell capitals apart."""
     ours = {"doc_id", "text_hash", "reason", "detail", *(field.name for field in PROVENANCE), *config.policies}
-    clash = sorted(ours & set(schema.names))
+    ours |= {FIRST, "decision", "forget_spans", "action", "forget_bytes", "rule_id", "batch"}
+    clash = sorted(name for name in schema.names if name.lower() in ours)
     if clash:
         raise ConfigError(
-            f"source column {clash[0]!r} has a name that the scores table needs; rename the column or the policy"
+            f"source column {clash[0]!r} has a name that our tables need; rename the column or the policy"
         )
-    if config.source.columns.text != "text" and "text" in schema.names:
+    text = config.source.columns.text
+    if text != "text" and "text" in (name.lower() for name in schema.names):
         raise ConfigError(
             "the masked table holds the text as `text`, but the source has another column of that name beside "
-            f"source.columns.text={config.source.columns.text}; rename it in the source"
+            f"source.columns.text={text}; rename it in the source"
+        )
+
+
+def _refuse_nesting(config: "Config") -> None:
+    """Tables below the source's folder would be part of the source the next time."""
+    source = Path(source_path(config.source))
+    if source.is_dir() and config.tables.folder.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(
+            f"tables.root {config.tables.root} lies in source.path {config.source.path}; put it elsewhere"
         )
 
 

@@ -98,7 +98,9 @@ class Table:
         try:
             rows.write.parquet(str(staging))
             (staging / COMMIT_FILE).write_text(commit.model_dump_json(indent=2))
-            old = [batch.rename(staging.parent / f"old-{uuid.uuid4().hex}") for batch in self._batches()]
+            old = [
+                batch.rename(staging.parent / f"{self.path.name}-old-{uuid.uuid4().hex}") for batch in self._batches()
+            ]
             self.path.mkdir(parents=True, exist_ok=True)
             os.rename(staging, self.path / f"batch={commit.batch}")
         finally:

@@ -8,22 +8,24 @@ from udfs.score_rows import made_id
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+FIRST = "_first"  # where an id has several rows: file and row of the first
 QUARANTINE = ("source_file", "source_row", "doc_id", "reason", "detail")
 
 
 def duplicates(scored: "DataFrame") -> "DataFrame":
-    """Ids that more than one scored row has, with the first of those rows."""
+    """Ids that more than one scored row has, with the first of those rows (FIRST)."""
     from pyspark.sql import functions as F
 
-    first = F.min(F.struct("source_file", "source_row")).alias("first")
+    first = F.min(F.struct("source_file", "source_row")).alias(FIRST)
     ids = scored.where("reason is null").select("doc_id", "source_file", "source_row")
-    return ids.groupBy("doc_id").agg(F.count("*").alias("copies"), first).where("copies > 1")
+    return ids.groupBy("doc_id").agg(F.count("*").alias("_copies"), first).where("_copies > 1").drop("_copies")
 
 
 def _is_first() -> Any:
     from pyspark.sql import functions as F
 
-    return (F.col("source_file") == F.col("first.source_file")) & (F.col("source_row") == F.col("first.source_row"))
+    first = F.col(FIRST)
+    return (F.col("source_file") == first["source_file"]) & (F.col("source_row") == first["source_row"])
 
 
 def without_duplicates(scored: "DataFrame", doubled: "DataFrame") -> "DataFrame":
@@ -31,15 +33,14 @@ def without_duplicates(scored: "DataFrame", doubled: "DataFrame") -> "DataFrame"
     from pyspark.sql import functions as F
 
     joined = scored.where("reason is null").join(F.broadcast(doubled), "doc_id", "left")
-    kept = joined.where(F.col("first").isNull() | _is_first())
-    return kept.select(*scored.columns)
+    return joined.where(F.col(FIRST).isNull() | _is_first()).drop(FIRST)
 
 
 def quarantined(scored: "DataFrame", doubled: "DataFrame", broken: tuple[BrokenFile, ...]) -> "DataFrame":
     """The quarantine table: rows that could not be scored, later rows of an id, files that could not be read."""
     from pyspark.sql import functions as F
 
-    detail = F.concat_ws("", F.lit("first seen in "), "first.source_file", F.lit(" row "), "first.source_row")
+    detail = F.concat_ws("", F.lit("first seen in "), f"{FIRST}.source_file", F.lit(" row "), f"{FIRST}.source_row")
     later = scored.where("reason is null").join(F.broadcast(doubled), "doc_id").where(~_is_first())
     later = later.withColumn("reason", F.lit("duplicate_id")).withColumn("detail", detail)
     files = scored.sparkSession.createDataFrame(

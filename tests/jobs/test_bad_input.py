@@ -46,11 +46,26 @@ def test_an_empty_folder_is_refused(configure, tmp_path, spark):
         score.run(configure(), spark)
 
 
-@pytest.mark.parametrize("name", ["doc_id", "medicine", "reason"])
+@pytest.mark.parametrize("name", ["doc_id", "Medicine", "reason", "action"])
 def test_a_source_column_that_our_tables_need_is_refused(configure, tmp_path, spark, name):
     write_corpus(tmp_path / "source", more={name: ["x"] * 12})
-    with pytest.raises(ConfigError, match=f"source column '{name}' has a name that the scores table needs"):
+    with pytest.raises(ConfigError, match=f"source column '{name}' has a name that our tables need"):
         score.run(configure(), spark)
+
+
+def test_tables_inside_the_source_are_refused(configure, tmp_path, spark):
+    write_corpus(tmp_path / "source")
+    with pytest.raises(ConfigError, match=r"tables.root .* lies in source.path"):
+        score.run(configure(f"tables.root={tmp_path / 'source' / 'out'}"), spark)
+
+
+def test_columns_with_awkward_names_are_carried(configure, tmp_path, spark):
+    write_corpus(tmp_path / "source", files=1, more={"meta.lang": ["en"] * 12, "first": [1] * 12, "a b`c": [2] * 12})
+    config = configure()
+    score.run(config, spark)
+    mask.run(config, spark)
+    row = config.tables.table("masked").read(spark).where("doc_id = 'doc-003'").first()
+    assert (row["meta.lang"], row["first"], row["a b`c"]) == ("en", 1, 2)
 
 
 @pytest.mark.parametrize("format", ["parquet", "delta"])
