@@ -136,15 +136,16 @@ def _training(config: "Config") -> Iterator[Check]:
 
 def _cuda(config: "Config") -> Check:
     wanted = config.score.device == "cuda" or (config.pretrain is not None and config.pretrain.device == "cuda")
+    from udfs.scorer import cuda_name
+
     try:
-        import torch
+        cuda = cuda_name()
     except (ImportError, OSError) as error:
         advice = "install the torch that fits this machine, see pytorch.org"
         return Check(name="cuda", ok=False, found=f"torch does not load: {error}", advice=advice, needed=False)
-    cuda = torch.cuda.is_available()
-    found = torch.cuda.get_device_name() if cuda else "none; scoring and training run on the CPU"
+    found = cuda or "none; scoring and training run on the CPU"
     advice = "the configuration asks for cuda: use a machine that has it, or set device to auto"
-    return Check(name="cuda", ok=cuda or not wanted, found=found, advice=advice, needed=False)
+    return Check(name="cuda", ok=bool(cuda) or not wanted, found=found, advice=advice, needed=False)
 
 
 def _policies(config: "Config") -> Iterator[Check]:

@@ -1,7 +1,7 @@
 """Megatron-core's GPTModel in the shape of the paper's family (method.md A.9).
 
 Pre-RMSNorm, squared ReLU, no bias, tied embeddings, RoPE or no positions, no dropout; torch's own kernels
-(local layer spec), so it is the same model on CPU and GPU. Traded away for now: Transformer Engine, muP.
+(local layer spec), so it is the same model on CPU and GPU. Not here: Transformer Engine, muP.
 """
 
 import torch

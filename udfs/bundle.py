@@ -166,13 +166,13 @@ def resolve(reference: str) -> Path:
     """
     if Path(reference).exists():
         return Path(reference)
-    known = installed_names("classifiers", SPEC)
-    if reference not in known:
+    known, name = installed_names("classifiers", SPEC), reference.removeprefix("conf/classifiers/")
+    if name not in known:
         raise BundleError(
             f"classifier {reference!r} is neither an existing path nor an installed bundle; "
             f"installed: {', '.join(known) or 'none'}"
         )
-    return installed_folder("classifiers", reference)
+    return installed_folder("classifiers", name)
 
 
 def _put(made: Path, folder: Path) -> None:

@@ -146,12 +146,17 @@ def worker_scorer(settings: ScorerSettings) -> Scorer:
     return Scorer(settings)
 
 
-def _device(name: str) -> str:
+def cuda_name() -> str | None:
+    """The CUDA device that a task on this machine would score on, None without one. ImportError without torch."""
     import torch
 
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _device(name: str) -> str:
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+        return "cuda" if cuda_name() else "cpu"
+    if name == "cuda" and not cuda_name():
         raise ValueError("score.device=cuda, but torch sees no CUDA device here; use score.device=auto or cpu")
     return name
 

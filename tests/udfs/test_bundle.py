@@ -168,3 +168,9 @@ def test_the_shipped_bundle_scores_a_medical_passage_above_its_surroundings(ship
     ends_T = torch.from_numpy(tokens.bytes_T).cumsum(0)
     inside_T = (ends_T > 2 * len(before)) & (ends_T <= 2 * len(before) + len(medical))
     assert logits_T[inside_T].mean() > logits_T[~inside_T].mean() + 3
+
+
+def test_a_preset_is_found_by_its_name_or_its_place_in_the_checkout_from_any_folder(tmp_path, monkeypatch):
+    by_name = resolve(SHIPPED)
+    monkeypatch.chdir(tmp_path)
+    assert resolve(f"conf/classifiers/{SHIPPED}") == by_name
