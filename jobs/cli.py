@@ -37,31 +37,39 @@ ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resol
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """One verb: `run` takes the configuration and returns its counts; Spark verbs get a session too."""
+    """One verb: `module.function` takes the configuration, a Spark verb a session too, and returns the counts."""
 
     name: str
     help: str
     module: str
-    spark: bool
+    function: str = "run"
+    spark: bool = True
 
 
-SPARK_VERBS = (
-    Verb(
-        name="score",
-        help="Score the source token by token: tables scores, quarantine.",
-        module="jobs.score",
-        spark=True,
-    ),
-    Verb(
-        name="mask", help="Decide from stored scores what is forgotten: table masked.", module="jobs.mask", spark=True
-    ),
-    Verb(name="export", help="Write Megatron shards with a loss mask.", module="jobs.export", spark=True),
-    Verb(name="report", help="Write one HTML page on a corpus.", module="jobs.report", spark=True),
-    Verb(name="demo", help="Run everything on the bundled text.", module="jobs.demo", spark=True),
+VERBS = (
+    Verb(name="score", help="Score the source token by token: tables scores, quarantine.", module="jobs.score"),
+    Verb(name="mask", help="Decide from stored scores what is forgotten: table masked.", module="jobs.mask"),
+    Verb(name="export", help="Write Megatron shards with a loss mask.", module="jobs.export"),
+    Verb(name="report", help="Write one HTML page on a corpus.", module="jobs.report"),
+    Verb(name="demo", help="Run everything on the bundled text.", module="jobs.demo"),
+)
+PLAN = Verb(
+    name="plan",
+    help="Check that a training run fits its shards, and print what it will do.",
+    module="jobs.train",
+    function="plan",
+    spark=False,
+)
+TRAIN = Verb(
+    name="train",
+    help="Train on the shards; forbidden tokens bear no loss.",
+    module="jobs.train",
+    function="train",
+    spark=False,
 )
 
 
-def _add(verb: Verb) -> None:
+def _add(to: typer.Typer, verb: Verb) -> None:
     def command(
         config: ConfigOption = "demo" if verb.name == "demo" else ...,  # type: ignore[assignment]
         overrides: Overrides = None,
@@ -69,13 +77,15 @@ def _add(verb: Verb) -> None:
         show_config: ShowOption = False,
     ) -> None:
         loaded = _load(config, overrides, show_config)
-        _finish(_guard(lambda: run_spark_verb(verb, loaded)), as_json)
+        _finish(_guard(lambda: run_verb(verb, loaded)), as_json)
 
-    app.command(verb.name, help=verb.help)(command)
+    to.command(verb.name, help=verb.help)(command)
 
 
-for _verb in SPARK_VERBS:
-    _add(_verb)
+for _verb in VERBS:
+    _add(app, _verb)
+for _verb in (PLAN, TRAIN):
+    _add(pretrain_app, _verb)
 
 
 @app.command()
@@ -136,46 +146,18 @@ def fit(
     _finish(_guard(run), as_json)
 
 
-@pretrain_app.command("plan")
-def pretrain_plan(
-    config: ConfigOption, overrides: Overrides = None, as_json: JsonOption = False, show_config: ShowOption = False
-) -> None:
-    """Check that a training run fits its shards, and print what it will do."""
-    loaded = _load(config, overrides, show_config)
-
-    def run() -> dict[str, Any]:
-        from jobs.train import plan
-
-        return plan(loaded)
-
-    _finish(_guard(run), as_json)
-
-
-@pretrain_app.command("train")
-def pretrain_train(
-    config: ConfigOption, overrides: Overrides = None, as_json: JsonOption = False, show_config: ShowOption = False
-) -> None:
-    """Train on the shards; forbidden tokens bear no loss."""
-    loaded = _load(config, overrides, show_config)
-
-    def run() -> dict[str, Any]:
-        from jobs.train import train
-
-        return train(loaded)
-
-    _finish(_guard(run), as_json)
-
-
-def run_spark_verb(verb: Verb, config: "Config") -> dict[str, Any]:
-    """Imports a verb's job and runs it in the running or a new session."""
+def run_verb(verb: Verb, config: "Config") -> dict[str, Any]:
+    """Imports a verb's job and runs it; a Spark verb in the running or a new session."""
     from importlib import import_module
 
+    if not verb.spark:
+        return getattr(import_module(verb.module), verb.function)(config)
     from jobs.errors import executor_errors
     from jobs.progress import watch_tasks
 
     session = _session(config)
     with watch_tasks(session, verb.name), executor_errors(verb.name):
-        return import_module(verb.module).run(config, session)
+        return getattr(import_module(verb.module), verb.function)(config, session)
 
 
 def application(name: str) -> None:

@@ -4,6 +4,7 @@ Starts no Spark session and loads no model, so it answers in seconds, also where
 some machines need (torch on a driver, megatron-core on a scoring cluster) is a warning, never a failure.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -135,9 +136,9 @@ def _training(config: "Config") -> Iterator[Check]:
 
 
 def _cuda(config: "Config") -> Check:
-    wanted = config.score.device == "cuda" or (config.pretrain is not None and config.pretrain.device == "cuda")
     from udfs.scorer import cuda_name
 
+    wanted = config.score.device == "cuda" or (config.pretrain is not None and config.pretrain.device == "cuda")
     try:
         cuda = cuda_name()
     except (ImportError, OSError) as error:
@@ -202,8 +203,6 @@ def _source_and_disk(config: "Config") -> Iterator[Check]:
 
 def _size(path: Path) -> int:
     """Bytes of a file, of all files below a folder, or of what a glob finds."""
-    import glob
-
     if path.is_file():
         return path.stat().st_size
     if path.is_dir():

@@ -26,6 +26,8 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
 
     Raises InputError when the scores are missing or of other bundles, BalanceError when documents are lost.
     """
+    from pyspark.sql import functions as F
+
     rules = rule_set(config.policies)
     scores, masked = config.tables.table("scores"), config.tables.table("masked")
     source = _checked_scores(config.tables, spark, rules)
@@ -37,17 +39,10 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     current = masked.commit(spark)
     if current is None or current.batch != wanted.batch:
         rows = scores.read(spark).withColumn("decision", _decision(rules))
-        text = config.source.columns.text
-        dropped = [*rules.policies, "decision", *(["batch"] if "batch" in rows.columns else [])]
-        rows = rows.select("*", "decision.*").drop(*dropped).withColumnRenamed(text, "text")
-        masked.replace(rows.withColumn("rule_id", _literal(rules.rule_id)), wanted)
+        rows = rows.select("*", "decision.*").drop("decision", *rules.policies)
+        rows = rows.withColumnRenamed(config.source.columns.text, "text")
+        masked.replace(rows.withColumn("rule_id", F.lit(rules.rule_id)), wanted)
     return counts(config.tables, spark)
-
-
-def _literal(value: str) -> "Column":
-    from pyspark.sql import functions as F
-
-    return F.lit(value)
 
 
 def _checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet) -> Commit:

@@ -61,7 +61,8 @@ def gather(config: "Config", spark: "SparkSession") -> "Facts":
     """Everything that the page says. Raises as `run` does."""
     from jobs.mask import counts, load_rules
     from jobs.reporting.facts import Facts
-    from jobs.reporting.gather import export_facts, quarantine_reasons, source_facts, table_version
+    from jobs.reporting.gather import export_facts, source_facts, table_version
+    from jobs.scoring.outcome import reason_counts
 
     tables = config.tables
     counted = counts(tables, spark)
@@ -77,7 +78,7 @@ def gather(config: "Config", spark: "SparkSession") -> "Facts":
         rule_id=counted["rule_id"],
         tables=tuple(table_version(table, commit, spark) for table, commit in commits if commit),
         documents=counted["documents"],
-        quarantine=quarantine_reasons(tables, spark),
+        quarantine=reason_counts(tables.table("quarantine").read(spark)),
         policies=_policies(config, spark, rules),
         sources=sources,
         source_files=files,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.errors import BalanceError, ConfigError, QuarantineError
 from jobs.policies import content_id, load_bundle
-from jobs.scoring.outcome import FIRST, duplicates, quarantined, without_duplicates
+from jobs.scoring.outcome import FIRST, duplicates, quarantined, reason_counts, without_duplicates
 from jobs.scoring.scan import scan, whole_files
 from jobs.scoring.source import source_path
 from jobs.tables import Commit
@@ -131,14 +131,11 @@ def _is_current(scores: Commit | None, quarantine: Commit | None, wanted: Commit
 
 def _counts(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     """Counts what was written, and holds it against what was listed."""
-    from pyspark.sql import functions as F
-
     table = config.tables.table("scores")
     commit = table.commit(spark)
     assert commit is not None
     scored = table.read(spark).count()
-    rows = config.tables.table("quarantine").read(spark).groupBy("reason").agg(F.count("*").alias("n")).collect()
-    reasons = {row["reason"]: row["n"] for row in rows}
+    reasons = reason_counts(config.tables.table("quarantine").read(spark))
     quarantined = sum(reasons.values())
     counts = {"in": commit.counts["in"], "scored": scored, "quarantine": quarantined, "reasons": reasons}
     if counts["in"] != scored + quarantined:

@@ -41,7 +41,7 @@ class SparkConfig(BaseModel):
     delta_jars: str | None = None
     """A folder with the Delta connector's jars, for sites without Maven access; None fetches them by Maven."""
     shuffle_partitions: int | None = None
-    """None: twice the cores of a local master, else Spark's own default."""
+    """None: 4 with a local master, else Spark's own default."""
     conf: dict[str, str] = {}
     """Further Spark settings; they win over ours."""
 
@@ -62,7 +62,7 @@ def open_session(config: SparkConfig, delta: bool) -> "SparkSession":
     if running is not None:
         return running
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if (config.master or "").startswith("local"):
+    if _is_local(config):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.appName(config.app_name)
     if config.master:
@@ -90,6 +90,10 @@ def _ship_code(session: "SparkSession", classic: bool) -> None:
         session.addArtifacts(str(copy), pyfile=True)
 
 
+def _is_local(config: SparkConfig) -> bool:
+    return (config.master or "").startswith("local")
+
+
 def _settings(config: SparkConfig) -> dict[str, str]:
     settings = {
         "spark.sql.execution.arrow.maxRecordsPerBatch": "1024",
@@ -100,7 +104,7 @@ def _settings(config: SparkConfig) -> dict[str, str]:
         "spark.executorEnv.OMP_NUM_THREADS": "1",
         "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
     }
-    if config.master and config.master.startswith("local"):
+    if _is_local(config):
         settings |= {
             "spark.driver.memory": "4g",
             "spark.ui.enabled": "false",
@@ -108,7 +112,7 @@ def _settings(config: SparkConfig) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.databricks.delta.snapshotPartitions": "2",
         }
-    partitions = config.shuffle_partitions or (4 if "spark.ui.enabled" in settings else None)
+    partitions = config.shuffle_partitions or (4 if _is_local(config) else None)
     return settings | ({"spark.sql.shuffle.partitions": str(partitions)} if partitions else {})
 
 

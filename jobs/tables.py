@@ -72,16 +72,15 @@ class Table:
 
     def read(self, spark: "SparkSession") -> "DataFrame":
         """The rows of the last commit. Raises InputError when there is none."""
+        if self.commit(spark) is None:
+            verb = {"scores": "score", "quarantine": "score", "masked": "mask"}.get(self.path.name, "score")
+            raise InputError(f"{self.path}: no such {self.format} table; run `tokensieve {verb}` first")
         if self.format == "delta":
-            self._commit_or_raise(spark)
             return spark.read.format("delta").load(str(self.path))
-        batches = self._batches()
-        if not batches:
-            raise self._missing()
-        return spark.read.parquet(*(str(batch) for batch in batches))
+        return spark.read.parquet(*(str(batch) for batch in self._batches()))
 
-    def commit(self, spark: "SparkSession | None" = None) -> Commit | None:
-        """The last commit, None where the table does not exist. Delta tables need the session."""
+    def commit(self, spark: "SparkSession") -> Commit | None:
+        """The last commit, None where the table does not exist."""
         if self.format == "delta":
             return self._delta_commit(spark)
         batches = self._batches()
@@ -131,22 +130,10 @@ class Table:
         latest = self._delta_history(spark)
         return -1 if latest is None else latest["version"]
 
-    def _delta_commit(self, spark: "SparkSession | None") -> Commit | None:
-        if spark is None:
-            raise ValueError(f"{self.path}: the commit of a Delta table is read through a Spark session")
+    def _delta_commit(self, spark: "SparkSession") -> Commit | None:
         latest = self._delta_history(spark)
         if latest is None:
             return None
         if not latest["userMetadata"]:
             raise InputError(f"{self.path}: version {latest['version']} was not written by tokensieve; restore ours")
         return Commit.model_validate(json.loads(latest["userMetadata"]))
-
-    def _commit_or_raise(self, spark: "SparkSession") -> Commit:
-        commit = self.commit(spark)
-        if commit is None:
-            raise self._missing()
-        return commit
-
-    def _missing(self) -> InputError:
-        verb = {"scores": "score", "quarantine": "score", "masked": "mask"}.get(self.path.name, "score")
-        return InputError(f"{self.path}: no such {self.format} table; run `tokensieve {verb}` first")

@@ -46,9 +46,7 @@ def run(config: "Config", spark: "SparkSession", doc_id: str) -> dict[str, Any]:
         raise InputError(f"{tables.root}: no document has the id {doc_id!r}{_near(config, spark, doc_id)}")
     found: dict[str, Any] = {"doc_id": doc_id}
     if quarantined is not None:
-        found["quarantine"] = {
-            name: quarantined[name][0].as_py() for name in quarantined.column_names if name != "batch"
-        }
+        found["quarantine"] = quarantined.to_pylist()[0]
     origin = quarantined if scored is None else scored
     assert origin is not None
     found["raw"] = _raw(config, spark, origin)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from udfs.bundle import Bundle, resolve
-from udfs.packing import gather, packs, scatter, windows
+from udfs.packed_forward import token_values
 from udfs.scores import quantize_logits
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
@@ -64,10 +64,10 @@ class Scorer:
     def __init__(self, settings: ScorerSettings) -> None:
         import torch
 
-        if settings.device == "cpu" or not torch.cuda.is_available():
-            torch.set_num_threads(settings.threads)
         self.settings = settings
         self.device = _device(settings.device)
+        if self.device == "cpu":
+            torch.set_num_threads(settings.threads)
         self.dtype = _dtype(settings.dtype, self.device)
         self._passes = self._load()
 
@@ -125,19 +125,16 @@ class Scorer:
 
     def _head_values(self, shared: _Pass, tokens: Tokenized) -> np.ndarray:
         """What every head says of every token, biases included: float32 [T, 2P]."""
-        import torch
-
-        cuts = windows(np.diff(tokens.bounds_D1), shared.bundle.spec.window, shared.bundle.spec.margin)
-        values_TH = np.empty((len(tokens.ids_T), shared.weights.shape[1]), dtype=np.float32)
-        for pack in packs(cuts.lengths_W, self.settings.token_budget):
-            ids_P, bounds_N1 = gather(tokens.ids_T, tokens.bounds_D1, cuts, pack)
-            with torch.inference_mode():
-                features = shared.encoder(
-                    torch.from_numpy(ids_P).to(self.device), torch.from_numpy(bounds_N1).to(self.device)
-                )
-                values = features.float() @ shared.weights + shared.biases
-            scatter(values.cpu().numpy(), tokens.bounds_D1, cuts, pack, out_T=values_TH)
-        return values_TH
+        spec = shared.bundle.spec
+        return token_values(
+            lambda ids_P, bounds_N1: shared.encoder(ids_P, bounds_N1).float() @ shared.weights + shared.biases,
+            tokens,
+            shared.weights.shape[1],
+            window=spec.window,
+            margin=spec.margin,
+            token_budget=self.settings.token_budget,
+            device=self.device,
+        )
 
 
 @lru_cache(maxsize=2)

@@ -40,12 +40,6 @@ def table_version(table: Table, commit: Commit, spark: "SparkSession") -> TableV
     return TableVersion(name=table.path.name, batch=commit.batch, written=written)
 
 
-def quarantine_reasons(tables: TablesConfig, spark: "SparkSession") -> dict[str, int]:
-    """Quarantined documents by reason, most frequent first."""
-    rows = tables.table("quarantine").read(spark).groupBy("reason").count().collect()
-    return {row["reason"]: row["count"] for row in sorted(rows, key=lambda row: (-row["count"], row["reason"]))}
-
-
 def score_counts(scores: "DataFrame", policies: list[str]) -> dict[str, ScoreCounts]:
     """Every policy's histograms, in one scan of the score columns."""
     counted = scores.select(*policies).mapInArrow(partial(count_scores, policies), schema=HISTOGRAM_SCHEMA).collect()

@@ -49,3 +49,9 @@ def quarantined(scored: "DataFrame", doubled: "DataFrame", broken: tuple[BrokenF
     )
     faults = scored.where("reason is not null").select(*QUARANTINE)
     return faults.unionByName(later.select(*QUARANTINE)).unionByName(files)
+
+
+def reason_counts(quarantine: "DataFrame") -> dict[str, int]:
+    """Quarantined documents by reason, most frequent first."""
+    rows = quarantine.groupBy("reason").count().collect()
+    return {row["reason"]: row["count"] for row in sorted(rows, key=lambda row: (-row["count"], row["reason"]))}

@@ -6,10 +6,9 @@ A recipe has to read features and scores before there is a bundle, so this is th
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from udfs.packing import gather, packs, scatter, windows
+from udfs import packed_forward
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 WINDOW, MARGIN, TOKEN_BUDGET = 1024, 128, 2048
@@ -18,14 +17,14 @@ _BATCH = 64  # documents whose features are held at a time
 
 def token_values(encoder: nn.Module, read: Callable[[Tensor], Tensor], tokens: Tokenized, width: int) -> np.ndarray:
     """`read(features [P, d]) -> [P, width]` for all tokens: float32 [T, width]."""
-    cut = windows(np.diff(tokens.bounds_D1), WINDOW, MARGIN)
-    out_TK = np.zeros((len(tokens.ids_T), width), dtype=np.float32)
-    for pack in packs(cut.lengths_W, TOKEN_BUDGET):
-        ids_P, bounds_N1 = gather(tokens.ids_T, tokens.bounds_D1, cut, pack)
-        with torch.inference_mode():
-            values = read(encoder(torch.from_numpy(ids_P), torch.from_numpy(bounds_N1)))
-        scatter(values.numpy(), tokens.bounds_D1, cut, pack, out_T=out_TK)
-    return out_TK
+    return packed_forward.token_values(
+        lambda ids_P, bounds_N1: read(encoder(ids_P, bounds_N1)),
+        tokens,
+        width,
+        window=WINDOW,
+        margin=MARGIN,
+        token_budget=TOKEN_BUDGET,
+    )
 
 
 def pooled_features(encoder: nn.Module, dim: int, tokenizer: ByteTokenizer, texts: Sequence[str]) -> np.ndarray:
