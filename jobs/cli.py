@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from jobs.config import Config
+    from jobs.labelling.config import LabelConfig
 
 Result = TypeVar("Result")
 
@@ -26,6 +27,12 @@ app = typer.Typer(
 )
 pretrain_app = typer.Typer(no_args_is_help=True, help="Plan and run Megatron training on exported shards.")
 app.add_typer(pretrain_app, name="pretrain")
+label_app = typer.Typer(no_args_is_help=True, help="Label documents by a policy: one YAML file describes one project.")
+app.add_typer(label_app, name="label")
+sae_app = typer.Typer(no_args_is_help=True, help="Weak labels from the latents of a sparse autoencoder.")
+label_app.add_typer(sae_app, name="sae")
+claude_app = typer.Typer(no_args_is_help=True, help="Labels from Claude, paid once, never over the budget.")
+label_app.add_typer(claude_app, name="claude")
 
 ConfigOption = Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a preset's name such as demo.")]
 Overrides = Annotated[
@@ -37,13 +44,17 @@ ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resol
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """One verb: `module.function` takes the configuration, a Spark verb a session too, and returns the counts."""
+    """One verb: `module.function` takes the configuration, a Spark verb a session too, and returns the counts.
+
+    `model` is the configuration's class, as `module:class`.
+    """
 
     name: str
     help: str
     module: str
     function: str = "run"
     spark: bool = True
+    model: str = "jobs.config:Config"
 
 
 VERBS = (
@@ -67,6 +78,48 @@ TRAIN = Verb(
     function="train",
     spark=False,
 )
+_LABEL = "jobs.labelling.config:LabelConfig"
+LABEL_VERBS = (
+    Verb(name="coarse", help="Copy document labels to tokens.", module="jobs.labelling.coarse", model=_LABEL),
+    Verb(name="lexicon", help="Label by words, learned by log-odds.", module="jobs.labelling.lexicon", model=_LABEL),
+    Verb(name="spans", help="Take spans from a file.", module="jobs.labelling.human_spans", model=_LABEL),
+)
+SAE_VERBS = (
+    Verb(
+        name="export",
+        help="Cut the chosen latents out of a released SAE.",
+        module="jobs.labelling.sae.export",
+        spark=False,
+        model=_LABEL,
+    ),
+    Verb(name="stats", help="Activation statistics, top contexts.", module="jobs.labelling.sae.stats", model=_LABEL),
+    Verb(
+        name="describe",
+        help="Claude explains each latent.",
+        module="jobs.labelling.sae.describe",
+        spark=False,
+        model=_LABEL,
+    ),
+    Verb(
+        name="select",
+        help="Claude picks the policy's latents.",
+        module="jobs.labelling.sae.select",
+        spark=False,
+        model=_LABEL,
+    ),
+    Verb(name="label", help="Label tokens by the chosen latents.", module="jobs.labelling.sae.label", model=_LABEL),
+)
+CLAUDE_VERBS = (
+    Verb(name="documents", help="One label a document.", module="jobs.labelling.claude.documents", model=_LABEL),
+    Verb(name="sentences", help="One label a sentence.", module="jobs.labelling.claude.sentences", model=_LABEL),
+    Verb(
+        name="questions",
+        help="One label a multiple-choice question.",
+        module="jobs.labelling.claude.questions",
+        spark=False,
+        model=_LABEL,
+    ),
+)
 
 
 def _add(to: typer.Typer, verb: Verb) -> None:
@@ -76,16 +129,21 @@ def _add(to: typer.Typer, verb: Verb) -> None:
         as_json: JsonOption = False,
         show_config: ShowOption = False,
     ) -> None:
-        loaded = _load(config, overrides, show_config)
+        loaded = _load(config, overrides, show_config, verb.model)
         _finish(_guard(lambda: run_verb(verb, loaded)), as_json)
 
     to.command(verb.name, help=verb.help)(command)
 
 
-for _verb in VERBS:
-    _add(app, _verb)
-for _verb in (PLAN, TRAIN):
-    _add(pretrain_app, _verb)
+for _app, _verbs in (
+    (app, VERBS),
+    (pretrain_app, (PLAN, TRAIN)),
+    (label_app, LABEL_VERBS),
+    (sae_app, SAE_VERBS),
+    (claude_app, CLAUDE_VERBS),
+):
+    for _verb in _verbs:
+        _add(_app, _verb)
 
 
 @app.command()
@@ -146,7 +204,7 @@ def fit(
     _finish(_guard(run), as_json)
 
 
-def run_verb(verb: Verb, config: "Config") -> dict[str, Any]:
+def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:
     """Imports a verb's job and runs it; a Spark verb in the running or a new session."""
     from importlib import import_module
 
@@ -176,18 +234,22 @@ def main() -> None:
     app()
 
 
-def _session(config: "Config") -> Any:
+def _session(config: "Config | LabelConfig") -> Any:
     from jobs.session import open_session
 
     return open_session(config.spark, delta="delta" in (config.tables.format, config.source.format))
 
 
-def _load(path: str, overrides: list[str] | None, show: bool) -> "Config":
-    from jobs.config import load_config
+def _load(path: str, overrides: list[str] | None, show: bool, model: str = "jobs.config:Config") -> Any:
+    from importlib import import_module
 
-    config = _guard(lambda: load_config(path, overrides or ()))
+    from jobs.config import load_section, to_yaml
+    from jobs.policies import content_id
+
+    module, name = model.split(":")
+    config = _guard(lambda: load_section(getattr(import_module(module), name), path, overrides or ()))
     if show:
-        typer.echo(config.yaml() + f"# config_id: {config.config_id}")
+        typer.echo(to_yaml(config) + f"# config_id: {content_id(config.model_dump(mode='json'))}")
         raise typer.Exit
     return config
 
@@ -199,13 +261,14 @@ def _guard(call: Callable[[], Result]) -> Result:
     from pretrain.manifest import ManifestError
     from pretrain.megatron_index import ShardError
     from pretrain.plan import PlanError
+    from udfs.labels import LabelError
 
     try:
         return call()
     except VerbError as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except (ManifestError, PlanError, ShardError, DatasetError) as error:
+    except (ManifestError, PlanError, ShardError, DatasetError, LabelError) as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(2) from None
     except TrainingError as error:

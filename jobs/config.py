@@ -4,8 +4,6 @@ Each section's model lives beside the job that owns it; this file only puts them
 """
 
 import difflib
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -51,15 +49,10 @@ class Config(BaseModel):
                 raise ValueError(f"policy {name!r} names a table column: use lower case, digits and _")
         return policies
 
-    @property
-    def config_id(self) -> str:
-        """16 hex digits of the SHA-256 of the resolved configuration."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def yaml(self) -> str:
-        """The resolved configuration as YAML."""
-        return OmegaConf.to_yaml(OmegaConf.create(self.model_dump(mode="json")))
+def to_yaml(config: BaseModel) -> str:
+    """A resolved configuration as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> Config:

@@ -60,6 +60,7 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
 def gather(config: "Config", spark: "SparkSession") -> "Facts":
     """Everything that the page says. Raises as `run` does."""
     from jobs.mask import counts, load_rules
+    from jobs.policies import content_id
     from jobs.reporting.facts import Facts
     from jobs.reporting.gather import export_facts, source_facts, table_version
     from jobs.scoring.outcome import reason_counts
@@ -74,7 +75,7 @@ def gather(config: "Config", spark: "SparkSession") -> "Facts":
     return Facts(
         corpus=config.source.path,
         root=str(tables.root),
-        config_id=config.config_id,
+        config_id=content_id(config.model_dump(mode="json")),
         rule_id=counted["rule_id"],
         tables=tuple(table_version(table, commit, spark) for table, commit in commits if commit),
         documents=counted["documents"],

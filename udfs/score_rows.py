@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import xxhash
 
 from udfs.read_shard import PROVENANCE, Faults, Split, read_split
 from udfs.scorer import Scored, ScorerSettings, worker_scorer
 from udfs.scores import binary_array, encode_lengths
+from udfs.text_rows import document_ids, text_faults, text_hash
 
 EMPTY = 1  # flag: the document has no token
 WINDOWED = 2  # flag: the document was longer than one window of the classifier
@@ -78,7 +77,7 @@ def score_rows(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[p
 
 def _scored_rows(plan: ScorePlan, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """One batch with the scored rows, one with those of its rows that cannot be scored."""
-    reason_D = _text_faults(batch.column(plan.text))
+    reason_D = text_faults(batch.column(plan.text))
     good = batch.filter(pa.array([reason is None for reason in reason_D]))
     texts: list[str] = good.column(plan.text).to_pylist()
     scored = worker_scorer(plan.scorer)(texts) if texts else {}
@@ -89,22 +88,6 @@ def _scored_rows(plan: ScorePlan, batch: pa.RecordBatch) -> Iterator[pa.RecordBa
         bad = batch.filter(pa.array([reason is not None for reason in reason_D]))
         late = good.filter(pa.array([reason is not None for reason in reason_G], pa.bool_()))
         yield _quarantined(plan, pa.Table.from_batches([bad, late]).combine_chunks(), faults)
-
-
-def _text_faults(text: pa.Array) -> list[tuple[str, str] | None]:
-    """Per row None, or why its text cannot be scored."""
-    faults: list[tuple[str, str] | None] = [None] * len(text)
-    try:
-        text.validate(full=True)
-    except pa.ArrowInvalid:
-        for at, value in enumerate(text.cast(pa.binary())):
-            try:
-                (value.as_py() or b"").decode("utf-8")
-            except UnicodeDecodeError as error:
-                faults[at] = ("invalid_text", str(error))
-    for at in np.flatnonzero(text.is_null().to_numpy(zero_copy_only=False)):
-        faults[at] = ("null_text", "the text column is null")
-    return faults
 
 
 def _score_faults(scored: dict[str, Scored], count: int) -> list[tuple[str, str] | None]:
@@ -120,8 +103,8 @@ def _score_faults(scored: dict[str, Scored], count: int) -> list[tuple[str, str]
 def _output(plan: ScorePlan, rows: pa.RecordBatch, scored: dict[str, Scored], texts: list[str]) -> pa.RecordBatch:
     schema = plan.output_schema()
     columns = {name: rows.column(name) for name in rows.schema.names}
-    columns["doc_id"] = _document_ids(plan, rows)
-    columns["text_hash"] = pa.array([xxhash.xxh3_128_hexdigest(text.encode()) for text in texts], pa.string())
+    columns["doc_id"] = document_ids(rows, plan.id)
+    columns["text_hash"] = pa.array([text_hash(text) for text in texts], pa.string())
     columns |= {policy: _policy_column(result) for policy, result in scored.items()}
     arrays = [columns.get(field.name, pa.nulls(rows.num_rows, field.type)) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -143,28 +126,11 @@ def _policy_column(result: Scored) -> pa.StructArray:
     )
 
 
-def _document_ids(plan: ScorePlan, rows: pa.RecordBatch) -> pa.Array:
-    """The source's id as a string; where it has none, a hash of file and row."""
-    made = pa.array(
-        [
-            made_id(name, row)
-            for name, row in zip(rows.column("source_file").to_pylist(), rows.column("source_row").to_pylist())
-        ],
-        pa.string(),
-    )
-    return made if plan.id is None else pc.call_function("coalesce", [rows.column(plan.id).cast(pa.string()), made])
-
-
-def made_id(source_file: str, source_row: int) -> str:
-    """The id of a document whose source gives none: xxh3-128 of file (below the source's root) and row."""
-    return xxhash.xxh3_128_hexdigest(f"{source_file}\0{source_row}".encode())
-
-
 def _quarantined(plan: ScorePlan, rows: pa.Table, faults: list[tuple[str, str]]) -> pa.RecordBatch:
     """Rows for the quarantine: identity and provenance, never the text."""
     batch = rows.to_batches()[0]
     columns = {name: batch.column(name) for name in PROVENANCE_NAMES}
-    columns["doc_id"] = _document_ids(plan, batch)
+    columns["doc_id"] = document_ids(batch, plan.id)
     return _quarantine_batch(plan, columns, faults)
 
 

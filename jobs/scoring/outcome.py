@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from jobs.scoring.source import BrokenFile
-from udfs.score_rows import made_id
+from udfs.text_rows import made_id
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

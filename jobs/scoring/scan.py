@@ -1,4 +1,4 @@
-"""The source as scored rows on Spark: what to read, which tasks read it, and the schema of what comes back.
+"""The source on Spark, as scored rows or plain documents: what to read, which tasks read it, which schema comes back.
 
 Parquet and JSONL are listed here and read by executors (udfs/read_shard.py); Delta is read by Spark, whose snapshots
 know about partition values and deletion vectors.
@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from jobs.errors import InputError
 from jobs.scoring.source import BrokenFile, Listing, SourceConfig, id_column, list_files, source_path
+from udfs.labels import DOCUMENT_SCHEMA
+from udfs.read_documents import ReadPlan, read_splits, read_table_rows
 from udfs.read_shard import PROVENANCE
 from udfs.score_rows import ScorePlan, score_rows, score_splits
 from udfs.scorer import ScorerSettings
@@ -45,6 +47,13 @@ class FileScan:
         splits = spark.range(0, len(plan.splits), 1, numPartitions=max(1, len(plan.splits)))
         return splits.mapInArrow(partial(score_splits, plan), schema=spark_schema(plan.output_schema()))
 
+    def texts(self, spark: "SparkSession") -> "DataFrame":
+        """The readable part of the source as DOCUMENT_SCHEMA."""
+        listing = self.listing
+        plan = ReadPlan(splits=listing.splits, schema=listing.schema, text=listing.text, id=listing.id)
+        splits = spark.range(0, len(plan.splits), 1, numPartitions=max(1, len(plan.splits)))
+        return splits.mapInArrow(partial(read_splits, plan), schema=spark_schema(DOCUMENT_SCHEMA))
+
 
 class TableScan:
     """Delta: Spark reads the snapshot, one whole file a task, so that executors can number its rows."""
@@ -74,14 +83,23 @@ class TableScan:
         return ScorePlan(splits=(), schema=self.schema, text=self.columns.text, id=id_name, scorer=scorer)
 
     def scored(self, spark: "SparkSession", plan: ScorePlan) -> "DataFrame":
+        return self._rows().mapInArrow(partial(score_rows, plan), schema=spark_schema(plan.output_schema()))
+
+    def texts(self, spark: "SparkSession") -> "DataFrame":
+        """The table as DOCUMENT_SCHEMA; the caller wraps what it runs in `whole_files`."""
+        id_name = id_column(self.columns, self.schema.names)
+        plan = ReadPlan(splits=(), schema=self.schema, text=self.columns.text, id=id_name)
+        return self._rows().mapInArrow(partial(read_table_rows, plan), schema=spark_schema(DOCUMENT_SCHEMA))
+
+    def _rows(self) -> "DataFrame":
+        """The snapshot's rows with their file and version."""
         from pyspark.sql import functions as F
 
-        rows = self.rows.select(
+        return self.rows.select(
             "*",
             F.col("_metadata.file_name").alias(PROVENANCE[0].name),
             F.lit(f"delta-{self.versions['delta_version']}").alias(PROVENANCE[1].name),
         )
-        return rows.mapInArrow(partial(score_rows, plan), schema=spark_schema(plan.output_schema()))
 
 
 @contextmanager

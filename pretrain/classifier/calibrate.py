@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pretrain.classifier.apply import batches
 from pretrain.classifier.evaluate import Histograms, auroc, best_level, histograms, level_probability
 from pretrain.classifier.labels import Documents
-from pretrain.classifier.lexicon import Lexicon
 from pretrain.classifier.measure import Scored, document_labels, joined
 from udfs.bundle_spec import Threshold
+from udfs.lexicon import Lexicon
 from udfs.tokenizer import ByteTokenizer
 
 

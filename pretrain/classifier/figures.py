@@ -11,8 +11,8 @@ from pretrain.classifier.calibrate import Calibration, document_histograms
 from pretrain.classifier.evaluate import Histograms, auroc, average_precision, operating
 from pretrain.classifier.human_spans import read_marked, token_labels
 from pretrain.classifier.labels import Documents
-from pretrain.classifier.lexicon import Lexicon
 from pretrain.classifier.measure import Comparison, Scored, TokenScores, against, compare, document_labels, score
+from udfs.lexicon import Lexicon
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 

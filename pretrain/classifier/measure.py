@@ -12,7 +12,7 @@ import numpy as np
 
 from pretrain.classifier.apply import batches, segment_means
 from pretrain.classifier.evaluate import Histograms, auroc, auroc_interval, histograms
-from pretrain.classifier.lexicon import Lexicon
+from udfs.lexicon import Lexicon
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 TokenScores = Callable[[Tokenized], np.ndarray]

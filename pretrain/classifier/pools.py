@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pretrain.classifier.apply import batches
 from pretrain.classifier.labels import Documents
-from pretrain.classifier.lexicon import Lexicon
 from pretrain.classifier.splice import Pool, Pools
+from udfs.lexicon import Lexicon
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 

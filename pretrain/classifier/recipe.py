@@ -20,7 +20,6 @@ from pretrain.classifier.card import card
 from pretrain.classifier.document_head import fit_document_head
 from pretrain.classifier.figures import Figures, SpanFiles, measure_all
 from pretrain.classifier.labels import Documents, content_share, provenance, read_documents
-from pretrain.classifier.lexicon import learn
 from pretrain.classifier.measure import document_labels, score
 from pretrain.classifier.pools import TargetConfig, build_pools
 from pretrain.classifier.splice import SpliceConfig, rows
@@ -29,6 +28,7 @@ from pretrain.classifier.trainer import TrainConfig, train
 from pretrain.classifier.vocabulary import train_vocabulary
 from udfs.bundle import Bundle, save
 from udfs.bundle_spec import BundleDraft
+from udfs.lexicon import learn
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 

@@ -23,13 +23,13 @@ from pretrain.classifier.evaluate import (
 )
 from pretrain.classifier.human_spans import Marked, read_marked, token_labels
 from pretrain.classifier.labels import content_share, provenance, read_documents
-from pretrain.classifier.lexicon import Lexicon, learn
 from pretrain.classifier.measure import against, compare
 from pretrain.classifier.pools import TargetConfig
 from pretrain.classifier.recipe import FitConfig, fit
 from pretrain.classifier.splice import Pool, Pools, SpliceConfig, rows
 from pretrain.classifier.topics import topic_embedding
 from udfs.bundle import Bundle
+from udfs.lexicon import Lexicon, learn
 from udfs.tokenizer import Tokenized
 
 

@@ -9,9 +9,10 @@ import xxhash
 
 from tests.bundles import random_bundle
 from udfs.read_shard import Split, file_version
-from udfs.score_rows import EMPTY, WINDOWED, ScorePlan, made_id, score_splits
+from udfs.score_rows import EMPTY, WINDOWED, ScorePlan, score_splits
 from udfs.scorer import Scorer, ScorerSettings
 from udfs.scores import quantize_logits
+from udfs.text_rows import made_id
 from udfs.tokenizer import ByteTokenizer
 
 TEXTS = [

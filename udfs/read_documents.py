@@ -1,0 +1,65 @@
+"""Reads a source inside an executor as plain documents (DOCUMENT_SCHEMA): id, text, hash, or why there is no text.
+
+Labellers need no more than that. What cannot be read keeps its place as a row with a note, so that a label set counts
+as many rows as its source has documents.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from udfs.labels import DOCUMENT_SCHEMA
+from udfs.read_shard import PROVENANCE, Faults, Split, read_split
+from udfs.text_rows import document_ids, made_id, text_faults, text_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadPlan:
+    """What a task reads: splits (none for a table that Spark reads), the source's columns, which is text and id."""
+
+    splits: tuple[Split, ...]
+    schema: pa.Schema
+    text: str
+    id: str | None
+
+
+def read_splits(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """For Parquet and JSONL: the input's column `id` counts into `plan.splits`."""
+    for batch in batches:
+        for at in batch.column("id").to_pylist():
+            for part in read_split(plan.splits[at], plan.schema):
+                yield _faulty(part) if isinstance(part, Faults) else _documents(plan, part.batch)
+
+
+def read_table_rows(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """For tables that Spark reads, one whole file a partition: rows are numbered as they come."""
+    first = 0
+    for batch in batches:
+        rows = pa.array(range(first, first + batch.num_rows), pa.int64())
+        first += batch.num_rows
+        yield _documents(plan, batch.append_column(PROVENANCE[2], rows))
+
+
+def _documents(plan: ReadPlan, rows: pa.RecordBatch) -> pa.RecordBatch:
+    notes = [fault and f"{fault[0]}: {fault[1]}" for fault in text_faults(rows.column(plan.text))]
+    good = pa.array([note is None for note in notes], pa.bool_())
+    kept: list[str] = rows.column(plan.text).filter(good).to_pylist()
+    texts = iter(kept)
+    column = [next(texts) if note is None else None for note in notes]
+    return pa.RecordBatch.from_arrays(
+        [
+            document_ids(rows, plan.id),
+            pa.array(column, pa.string()),
+            pa.array([None if text is None else text_hash(text) for text in column], pa.string()),
+            pa.array(notes, pa.string()),
+        ],
+        schema=DOCUMENT_SCHEMA,
+    )
+
+
+def _faulty(faults: Faults) -> pa.RecordBatch:
+    ids = [made_id(faults.split.name, row) for row in faults.rows]
+    note = f"{faults.reason}: {faults.split.name}: {faults.detail}"[:1000]
+    columns = {"doc_id": ids, "text": [None] * len(ids), "text_hash": [None] * len(ids), "note": [note] * len(ids)}
+    return pa.RecordBatch.from_pydict(columns, schema=DOCUMENT_SCHEMA)
