@@ -7,12 +7,13 @@ DOTTED := $(foreach o,$(MAKEOVERRIDES),$(if $(findstring .,$(firstword $(subst =
 ARGS ?=
 TESTS ?= tests
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test test-slow lint wheel clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   score, mask, export, train and report on the bundled text"
 	@echo "make test   run the tests        make lint   ruff and pyright"
+	@echo "make test-slow  the tests that take minutes each: a million alignments"
 	@echo "make wheel  build the wheel      make clean  remove what these made"
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -26,6 +27,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m 'not slow' $(TESTS)
+
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow --timeout 3600 $(TESTS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Token-level filtering of pretraining text: score, mask, export, train. One YAML file describes one corpus.",
 )
-pretrain_app = typer.Typer(no_args_is_help=True, help="Plan and run Megatron training on exported shards.")
+pretrain_app = typer.Typer(no_args_is_help=True, help="Train: Megatron on exported shards, or an encoder.")
 app.add_typer(pretrain_app, name="pretrain")
 label_app = typer.Typer(no_args_is_help=True, help="Label documents by a policy: one YAML file describes one project.")
 app.add_typer(label_app, name="label")
@@ -34,12 +35,25 @@ label_app.add_typer(sae_app, name="sae")
 claude_app = typer.Typer(no_args_is_help=True, help="Labels from Claude, paid once, never over the budget.")
 label_app.add_typer(claude_app, name="claude")
 
+
+class _FitGroup(TyperGroup):
+    """`tokensieve fit --config FILE` trains: where no subcommand is named, it is `recipe`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or args[0] in self.commands or args[0] == "--help"
+        return super().parse_args(ctx, args if named else ["recipe", *args])
+
+
+fit_app = typer.Typer(cls=_FitGroup, no_args_is_help=True, help="Train a classifier bundle, or report on one.")
+app.add_typer(fit_app, name="fit")
+
 ConfigOption = Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a preset's name such as demo.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted keys that win over the file.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Make the last line of output one JSON object.")]
 ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resolved configuration and stop.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print requests, tokens and dollars; send nothing.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +69,8 @@ class Verb:
     function: str = "run"
     spark: bool = True
     model: str = "jobs.config:Config"
+    asks_claude: bool = False
+    """Takes `--dry-run`."""
 
 
 VERBS = (
@@ -78,6 +94,27 @@ TRAIN = Verb(
     function="train",
     spark=False,
 )
+ENCODER = Verb(
+    name="encoder",
+    help="Train an encoder for classifiers: the halves of a biLM, or a masked model.",
+    module="jobs.pretrain_encoder",
+    spark=False,
+    model="pretrain.language.config:EncoderConfig",
+)
+FIT_REPORT = Verb(
+    name="report",
+    help="Measure a bundle on labelled documents: report.json and one HTML page.",
+    module="jobs.fit_report",
+    spark=False,
+    model="jobs.fit_report:FitReportConfig",
+)
+CALIBRATE = Verb(
+    name="calibrate",
+    help="Choose thresholds for a goal: the same classifier as a new bundle.",
+    module="jobs.calibrate",
+    spark=False,
+    model="jobs.calibrate:CalibrateConfig",
+)
 _LABEL = "jobs.labelling.config:LabelConfig"
 LABEL_VERBS = (
     Verb(name="coarse", help="Copy document labels to tokens.", module="jobs.labelling.coarse", model=_LABEL),
@@ -99,6 +136,7 @@ SAE_VERBS = (
         module="jobs.labelling.sae.describe",
         spark=False,
         model=_LABEL,
+        asks_claude=True,
     ),
     Verb(
         name="select",
@@ -106,18 +144,32 @@ SAE_VERBS = (
         module="jobs.labelling.sae.select",
         spark=False,
         model=_LABEL,
+        asks_claude=True,
     ),
     Verb(name="label", help="Label tokens by the chosen latents.", module="jobs.labelling.sae.label", model=_LABEL),
 )
 CLAUDE_VERBS = (
-    Verb(name="documents", help="One label a document.", module="jobs.labelling.claude.documents", model=_LABEL),
-    Verb(name="sentences", help="One label a sentence.", module="jobs.labelling.claude.sentences", model=_LABEL),
+    Verb(
+        name="documents",
+        help="One label a document.",
+        module="jobs.labelling.claude.documents",
+        model=_LABEL,
+        asks_claude=True,
+    ),
+    Verb(
+        name="sentences",
+        help="One label a sentence.",
+        module="jobs.labelling.claude.sentences",
+        model=_LABEL,
+        asks_claude=True,
+    ),
     Verb(
         name="questions",
         help="One label a multiple-choice question.",
         module="jobs.labelling.claude.questions",
         spark=False,
         model=_LABEL,
+        asks_claude=True,
     ),
 )
 
@@ -132,18 +184,52 @@ def _add(to: typer.Typer, verb: Verb) -> None:
         loaded = _load(config, overrides, show_config, verb.model)
         _finish(_guard(lambda: run_verb(verb, loaded)), as_json)
 
-    to.command(verb.name, help=verb.help)(command)
+    def command_with_dry_run(
+        config: ConfigOption,
+        overrides: Overrides = None,
+        as_json: JsonOption = False,
+        show_config: ShowOption = False,
+        dry_run: DryRunOption = False,
+    ) -> None:
+        command(config, [*(overrides or ()), *(["claude.dry_run=true"] if dry_run else [])], as_json, show_config)
+
+    to.command(verb.name, help=verb.help)(command_with_dry_run if verb.asks_claude else command)
 
 
 for _app, _verbs in (
-    (app, VERBS),
-    (pretrain_app, (PLAN, TRAIN)),
+    (app, (*VERBS, CALIBRATE)),
+    (fit_app, (FIT_REPORT,)),
+    (pretrain_app, (PLAN, TRAIN, ENCODER)),
     (label_app, LABEL_VERBS),
     (sae_app, SAE_VERBS),
     (claude_app, CLAUDE_VERBS),
 ):
     for _verb in _verbs:
         _add(_app, _verb)
+
+
+@label_app.command()
+def agree(
+    a: Annotated[str, typer.Argument(help="A label set of the project.")],
+    b: Annotated[str, typer.Argument(help="Another, taken as the truth in precision and recall.")],
+    config: ConfigOption,
+    overrides: Overrides = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Compare tokens too: a tokenizer.json or *.tiktoken.")] = None,
+    by: Annotated[str, typer.Option(help="Figures by a column of the source.")] = "source_file",
+    as_json: JsonOption = False,
+    show_config: ShowOption = False,
+) -> None:
+    """Compare two label sets: F1, kappa, shares, and where they differ most."""
+    loaded = _load(config, overrides, show_config, _LABEL)
+
+    def run() -> dict[str, Any]:
+        from jobs.errors import executor_errors
+        from jobs.labelling.agree import run
+
+        with executor_errors("label agree"):
+            return run(loaded, _session(loaded), a, b, tokenizer, by)
+
+    _finish(_guard(run), as_json)
 
 
 @app.command()
@@ -186,13 +272,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
+@fit_app.command("recipe")
 def fit(
     config: Annotated[str, typer.Option("--config", "-c", help="A recipe, such as classifiers/medicine-tiny.")],
     overrides: Overrides = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a classifier bundle by a recipe."""
+    """Train a classifier bundle by a recipe (`fit --config FILE` is enough)."""
 
     def run() -> dict[str, Any]:
         from jobs.config import load_section

@@ -74,6 +74,8 @@ def load_section(model: type[Model], path: str, overrides: Sequence[str] = ()) -
         content = OmegaConf.to_container(merged, resolve=True)
     except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
+    except TypeError as error:  # what OmegaConf says of a mapping merged into a list, or into a value
+        raise ConfigError(f"{file}: an override names a place inside a list or a value: {error}") from error
     return validate(model, content, str(file))
 
 
@@ -107,8 +109,8 @@ def _valid_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     for part in location:
         if isinstance(current, type) and issubclass(current, BaseModel):
             current = current.model_fields[part].annotation if part in current.model_fields else None
-        else:  # a mapping: its values' type
-            current = current.__args__[-1] if getattr(current, "__origin__", None) is dict else current
+        else:  # a mapping or a list: its values' type
+            current = current.__args__[-1] if getattr(current, "__origin__", None) in (dict, list) else current
         current = _without_none(current)
     return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
 

@@ -63,7 +63,7 @@ def _decision(rules: RuleSet) -> "Column":
     import pyarrow as pa
     from pyspark.sql import functions as F
 
-    settings = {name: (entry.rule, entry.threshold) for name, entry in rules.policies.items()}
+    settings = {name: (entry.in_force, entry.threshold) for name, entry in rules.policies.items()}
 
     def decide_batch(*columns: pa.Array) -> pa.Array:
         from udfs.decide_rows import decide_rows

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from jobs.definition import Action, Examples, Forget, KnownDocuments, Text
 from udfs.rule import Rule
 
 if TYPE_CHECKING:
@@ -29,10 +30,27 @@ class PolicyDefinition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
-    description: str
-    include: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    kind: Literal["capability", "attribute"]
+    """capability: what a model shall not know; attribute: a manner, such as toxicity, of which a share is kept so that
+    it can be recognised and steered (method.md, B.9)."""
+    description: Text
+    include: tuple[Text, ...] = Field(min_length=1)
+    exclude: tuple[Text, ...] = ()
+    examples: Examples = Examples()
+    documents: KnownDocuments
+    actions: dict[str, Action] = Field(min_length=1)
+    """Domain of the data to what is done with it; `default` holds for every domain that is not named."""
+
+    @model_validator(mode="after")
+    def _actions_fit(self) -> Self:
+        if "default" not in self.actions:
+            raise ValueError("actions: name the action of the domain `default`")
+        for domain, action in self.actions.items():
+            if isinstance(action, Forget) != (self.kind == "capability"):
+                fits = "mask or hide" if self.kind == "capability" else "keep_share"
+                raise ValueError(f"actions.{domain}: {action.action} does not fit a policy of kind {self.kind}: {fits}")
+        return self
 
     @property
     def definition_id(self) -> str:
@@ -71,14 +89,23 @@ class RuleSet(BaseModel):
 
 
 class RuleEntry(BaseModel):
-    """One policy's part of a rule set. `threshold` is the one in force, the bundle's where the rule has none."""
+    """One policy's part of a rule set; both thresholds are those in force, the bundle's where the rule has none.
+
+    `cascade_threshold` is the document score below which a document has no forget span, None without a cascade.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     definition_id: str
     bundle_id: str
     threshold: float
+    cascade_threshold: float | None = None
     rule: Rule
+
+    @property
+    def in_force(self) -> Rule:
+        """The rule with the cascade that the bundle brings."""
+        return self.rule.model_copy(update={"cascade_threshold": self.cascade_threshold})
 
 
 def rule_set(policies: dict[str, PolicyConfig]) -> RuleSet:
@@ -90,9 +117,17 @@ def rule_set(policies: dict[str, PolicyConfig]) -> RuleSet:
             definition_id=load_definition(config.definition).definition_id,
             bundle_id=bundle.bundle_id,
             threshold=config.rule.threshold or bundle.spec.thresholds["token"].value,
+            cascade_threshold=_cascade_threshold(config.rule, bundle),
             rule=config.rule,
         )
     return RuleSet(policies=entries)
+
+
+def _cascade_threshold(rule: Rule, bundle: "Bundle") -> float | None:
+    """The rule's (0: none), else the bundle's."""
+    if rule.cascade_threshold is not None:
+        return rule.cascade_threshold or None
+    return bundle.spec.cascade.document_threshold if bundle.spec.cascade else None
 
 
 def content_id(content: object) -> str:

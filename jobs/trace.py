@@ -13,6 +13,7 @@ import xxhash
 
 from jobs.errors import InputError
 from jobs.exported import Exported, Shards
+from jobs.mask import load_rules
 from jobs.tables import Table
 from jobs.tracing.lines import lines
 from jobs.tracing.raw_row import read_raw_row
@@ -37,7 +38,8 @@ BEGINNING = 200  # characters of the raw text
 def run(config: "Config", spark: "SparkSession", doc_id: str) -> dict[str, Any]:
     """What every station holds of the document, as plain values, and under "lines" for people.
 
-    Raises InputError for an id that neither the scores nor the quarantine know, ManifestError, CorruptShardError.
+    Raises InputError for an id that neither the scores nor the quarantine know or a rule that is not there,
+    ManifestError, CorruptShardError.
     """
     tables = config.tables
     scored = _row(tables.table("scores"), spark, doc_id)
@@ -55,6 +57,8 @@ def run(config: "Config", spark: "SparkSession", doc_id: str) -> dict[str, Any]:
         policies = [name for name in config.policies if name in scored.column_names]
         found["scores"] = {policy: _scores(scored, policy, text) for policy in policies}
         found["masked"] = _masked(_row(tables.table("masked"), spark, doc_id))
+        if found["masked"] is not None:
+            found["masked"]["spared"] = _spared(config, found["masked"]["rule_id"], scored)
         found |= _stations_after_export(config, spark, doc_id, found["masked"])
     return found | {"lines": lines(found)}
 
@@ -147,6 +151,16 @@ def _masked(masked: pa.Table | None) -> dict[str, Any] | None:
     )
     row["forget_spans"] = [span | text for span, text in zip(row["forget_spans"], covered)]
     return row
+
+
+def _spared(config: "Config", rule_id: str, scored: pa.Table) -> dict[str, float]:
+    """The policies whose cascade leaves this document whole, with the document score that it lacks."""
+    spared = {}
+    for policy, entry in load_rules(config.tables, rule_id).policies.items():
+        doc_score = scored.column(policy)[0].as_py()["doc_score"] if policy in scored.column_names else None
+        if entry.cascade_threshold is not None and doc_score is not None and doc_score < entry.cascade_threshold:
+            spared[policy] = entry.cascade_threshold
+    return spared
 
 
 def _stations_after_export(

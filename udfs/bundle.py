@@ -1,22 +1,19 @@
 """The classifier bundle: a folder that holds everything scoring needs, named and checked by content.
 
-`bundle.json` (format tokensieve-bundle/1) carries the SHA-256 of every data file, so a bundle id names the weights,
+`bundle.json` (format tokensieve-bundle/2) carries the SHA-256 of every data file, so a bundle id names the weights,
 the tokenizer and the thresholds at once, and a changed byte is refused before anything is scored. The card (README.md)
 is prose and stands outside the id. Weights are safetensors only; torch is imported when a module is asked for.
 """
 
-import hashlib
-import json
-import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from udfs.bundle_spec import FORMAT, BundleDraft, BundleSpec, TokenizerFile
+from udfs.bundle_checks import BundleError, check_heads, content_id, read_spec, tensor_shapes
+from udfs.bundle_spec import BundleDraft, BundleSpec, TokenizerFile
+from udfs.encoders import EncoderError, check_state, kinds, outline
+from udfs.hashed_folder import ChangedFile, check, hashes, new_folder
 from udfs.installed import installed_folder, installed_names
 from udfs.tokenizer import ByteTokenizer
 
@@ -24,12 +21,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from udfs.heads import Heads
+
 SPEC, CARD = "bundle.json", "README.md"
 ENCODER, HEADS, TOKENIZER = "encoder.safetensors", "heads.safetensors", "tokenizer.json"
-
-
-class BundleError(Exception):
-    """A bundle that is missing, incomplete, changed or not understood; the message says which and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,26 +44,31 @@ class Bundle:
 
     @classmethod
     def load(cls, path: str | Path) -> "Bundle":
-        """Reads and verifies a bundle folder.
+        """Reads and verifies a bundle folder, without torch.
 
         Raises:
-            BundleError: bundle.json is missing or invalid, or a file is missing or is not the one it names.
+            BundleError: bundle.json is missing or invalid, a file is missing or is not the one it names, or the heads'
+                file does not hold what their kinds need.
         """
         path = Path(path)
-        spec_path = path / SPEC
-        if not spec_path.is_file():
+        if not (path / SPEC).is_file():
             raise BundleError(f"{path} is no classifier bundle: it has no {SPEC}")
-        raw = spec_path.read_bytes()
-        try:
-            spec = BundleSpec.model_validate_json(raw)
-        except ValidationError as error:
-            raise BundleError(f"{spec_path} is not in the format {FORMAT}: {error}") from None
-        for name, expected in {**spec.files, spec.tokenizer.file: spec.tokenizer.sha256}.items():
-            _verify(path / name, expected)
+        content, spec = read_spec(path / SPEC)
         for name in (ENCODER, HEADS):
             if name not in spec.files:
-                raise BundleError(f"{spec_path} names no SHA-256 for {name}; the bundle was not written by `save`")
-        return cls(path=path, spec=spec, bundle_id=_id(json.loads(raw)), encoder_id=_encoder_id(spec))
+                raise BundleError(f"{path / SPEC} names no SHA-256 for {name}; the bundle was not written by `save`")
+        try:
+            check(path, {**spec.files, spec.tokenizer.file: spec.tokenizer.sha256}, SPEC)
+        except ChangedFile as error:
+            raise BundleError(str(error)) from None
+        if spec.encoder.get("type") not in kinds():
+            raise BundleError(
+                f"{path / SPEC}: encoder type {spec.encoder.get('type')!r} is not known; "
+                f"the known types are: {', '.join(kinds())}"
+            )
+        found = tensor_shapes(path / HEADS)
+        check_heads(spec, found, found.get("document.weight", (0,))[0], str(path / HEADS))
+        return cls(path=path, spec=spec, bundle_id=content_id(content), encoder_id=_encoder_id(spec))
 
     @property
     def window(self) -> int:
@@ -90,28 +90,40 @@ class Bundle:
         return ByteTokenizer.load(self.tokenizer_path)
 
     def encoder(self, device: "torch.device | str" = "cpu", dtype: "torch.dtype | None" = None) -> "nn.Module":
-        """The encoder (see `udfs.encoders.Encoder`) in evaluation mode, its float16 weights cast to dtype (fp32)."""
+        """The encoder (see `udfs.encoders.Encoder`) in evaluation mode, its weights cast to dtype (fp32).
+
+        Raises:
+            BundleError: the weights do not fill the encoder, or the heads read features of another width.
+        """
         import torch
         from safetensors.torch import load_file
 
         from udfs.encoders import build
 
-        module = build(dict(self.spec.encoder))
-        module.load_state_dict(load_file(self.path / ENCODER))
-        return module.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+        config, state = dict(self.spec.encoder), load_file(self.path / ENCODER)
+        try:
+            check_state(config, state, str(self.path / ENCODER))
+            module, known = build(config), outline(config)
+        except EncoderError as error:
+            raise BundleError(str(error)) from None
+        check_heads(self.spec, tensor_shapes(self.path / HEADS), known.dim, str(self.path / HEADS))
+        module.load_state_dict(state)
+        module.to(device).eval().requires_grad_(False)
+        # Weights only: a buffer is a table of rotary frequencies, of which bfloat16 would make other positions.
+        for weight in module.parameters():
+            weight.data = weight.data.to(dtype or torch.float32)
+        return module
 
-    def heads(
-        self, device: "torch.device | str" = "cpu", dtype: "torch.dtype | None" = None
-    ) -> "tuple[Tensor, Tensor]":
-        """Weights [d, 2] and biases [2]; column 0 gives token logits, column 1 is averaged to the document's."""
-        import torch
+    def heads(self, device: "torch.device | str" = "cpu") -> "Heads":
+        """The heads, in evaluation mode and float32."""
         from safetensors.torch import load_file
 
-        heads = load_file(self.path / HEADS)
-        weights = torch.stack([heads["token.weight"], heads["document.weight"]], dim=1)
-        biases = torch.cat([heads["token.bias"], heads["document.bias"]])
-        dtype = dtype or torch.float32
-        return weights.to(device=device, dtype=dtype), biases.to(device=device, dtype=dtype)
+        from udfs.heads import Heads
+
+        state = load_file(self.path / HEADS)
+        module = Heads(self.spec.heads, state["document.weight"].shape[0])
+        module.load_state_dict(state)
+        return module.to(device).float().eval().requires_grad_(False)
 
 
 def save(
@@ -128,32 +140,41 @@ def save(
     Args:
         folder: where the bundle is to stand.
         draft: all that is known but the hashes.
-        encoder: the encoder's state; stored as float16, to which it should have been rounded before it was measured.
-        heads: `token.weight` [d], `token.bias` [1], `document.weight` [d], `document.bias` [1]; stored as float32.
+        encoder: the encoder's state, stored as `stored` rounds it; it should be so rounded before it is measured.
+        heads: the state of `udfs.heads.Heads`; stored as float32.
         tokenizer: the tokenizer.json to copy in. card: the README.md.
+
+    Raises:
+        BundleError: the encoder's state or the heads do not fit the draft, or the window not the encoder.
     """
     import torch
     from safetensors.torch import save_file
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    save_file({key: value.to(torch.float16).contiguous() for key, value in encoder.items()}, made / ENCODER)
-    save_file({key: value.to(torch.float32).contiguous() for key, value in heads.items()}, made / HEADS)
-    shutil.copyfile(tokenizer, made / TOKENIZER)
-    (made / CARD).write_text(card, encoding="utf-8")
-    loaded = ByteTokenizer.load(made / TOKENIZER)
-    spec = BundleSpec(
-        **draft.model_dump(),
-        tokenizer=TokenizerFile(file=TOKENIZER, sha256=loaded.sha256, vocab_size=loaded.vocab_size),
-        files={name: _sha256(made / name) for name in (ENCODER, HEADS, TOKENIZER)},
-    )
-    (made / SPEC).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    # mkdtemp and safetensors make what only its owner can read; executors often run as another user.
-    made.chmod(0o755)
-    for path in made.iterdir():
-        path.chmod(0o644)
-    _put(made, folder)
+    try:
+        known = outline(dict(draft.encoder))
+        check_state(dict(draft.encoder), encoder, "the encoder's state")
+    except EncoderError as error:
+        raise BundleError(str(error)) from None
+    if known.max_tokens is not None and draft.window > known.max_tokens:
+        raise BundleError(f"window {draft.window} is longer than the {known.max_tokens} tokens the encoder can read")
+    check_heads(draft, {key: tuple(value.shape) for key, value in heads.items()}, known.dim, "the heads' state")
+    with new_folder(folder) as made:
+        save_file({key: value.contiguous() for key, value in stored(encoder).items()}, made / ENCODER)
+        save_file({key: value.to(torch.float32).contiguous() for key, value in heads.items()}, made / HEADS)
+        shutil.copyfile(tokenizer, made / TOKENIZER)
+        (made / CARD).write_text(card, encoding="utf-8")
+        _write_spec(made, draft)
     return Bundle.load(folder)
+
+
+def stored(encoder: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """An encoder's state as a bundle keeps it: float16, or float32 where a weight is too large for that."""
+    import torch
+
+    halves = {key: value.to(torch.float16) if value.is_floating_point() else value for key, value in encoder.items()}
+    if all(bool(torch.isfinite(value).all()) for value in halves.values()):
+        return halves
+    return {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in encoder.items()}
 
 
 def resolve(reference: str) -> Path:
@@ -175,40 +196,18 @@ def resolve(reference: str) -> Path:
     return installed_folder("classifiers", name)
 
 
-def _put(made: Path, folder: Path) -> None:
-    """Renames a finished folder to its place. Rename cannot replace a folder with files: an old one steps aside."""
-    if folder.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.rename(folder, aside / folder.name)
-        os.rename(made, folder)
-        shutil.rmtree(aside)
-    else:
-        os.rename(made, folder)
-
-
-def _verify(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise BundleError(f"{path} is missing, though {SPEC} names it; copy the whole bundle again")
-    found = _sha256(path)
-    if found != expected:
-        raise BundleError(
-            f"{path} is not the file that {SPEC} names: its SHA-256 is {found}, expected {expected}; "
-            "it was changed or cut, copy the bundle again"
-        )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _id(content: Any) -> str:
-    """First 16 hex digits of the SHA-256 of canonical JSON (sorted keys, no spaces), so layout does not matter."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+def _write_spec(made: Path, draft: BundleDraft) -> None:
+    loaded = ByteTokenizer.load(made / TOKENIZER)
+    spec = BundleSpec(
+        **{name: getattr(draft, name) for name in BundleDraft.model_fields},
+        tokenizer=TokenizerFile(file=TOKENIZER, sha256=loaded.sha256, vocab_size=loaded.vocab_size),
+        files=hashes(made, [ENCODER, HEADS, TOKENIZER]),
+    )
+    (made / SPEC).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _encoder_id(spec: BundleSpec) -> str:
-    return _id(
+    return content_id(
         {
             "encoder": spec.encoder,
             "weights": spec.files[ENCODER],

@@ -32,16 +32,20 @@ class Lexicon:
         for d, text in enumerate(texts):
             part = slice(tokens.bounds_D1[d], tokens.bounds_D1[d + 1])
             last_T = np.cumsum(tokens.bytes_T[part]) - 1
-            out_T[part] = self._score_one(text.encode("utf-8"), last_T)
+            out_T[part] = self._score_one(text, last_T)
         return out_T
 
-    def _score_one(self, data: bytes, last_T: np.ndarray) -> np.ndarray:
-        words = list(_WORD.finditer(data))
-        if not words:
-            return np.zeros(len(last_T), dtype=np.float32)
-        spans_N2 = np.array([word.span() for word in words])
+    def words(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """The words of a text, int64 [N, 2] in UTF-8 bytes, and their scores, float32 [N]; 0 for an unknown word."""
+        words = list(_WORD.finditer(text.encode("utf-8")))
+        spans_N2 = np.array([word.span() for word in words], dtype=np.int64).reshape(-1, 2)
         score_N = np.array([self.log_odds.get(word.group().lower(), 0.0) for word in words], dtype=np.float32)
-        score_N = _window_mean(score_N, self.smooth)
+        return spans_N2, _window_mean(score_N, self.smooth)
+
+    def _score_one(self, text: str, last_T: np.ndarray) -> np.ndarray:
+        spans_N2, score_N = self.words(text)
+        if not len(spans_N2):
+            return np.zeros(len(last_T), dtype=np.float32)
         at_T = np.searchsorted(spans_N2[:, 0], last_T, side="right") - 1
         inside_T = (at_T >= 0) & (last_T < spans_N2[at_T, 1])
         if self.smooth:
@@ -54,11 +58,26 @@ def learn(texts: Sequence[str], positive_D: np.ndarray, alpha: float = 1.0) -> L
     """Counts words in positive and other texts; `alpha` is added to every count."""
     counts: tuple[Counter[bytes], Counter[bytes]] = (Counter(), Counter())
     for text, positive in zip(texts, positive_D, strict=True):
-        counts[int(positive)].update(_WORD.findall(text.encode("utf-8").lower()))
-    words = counts[0].keys() | counts[1].keys()
-    totals = [sum(count.values()) + alpha * len(words) for count in counts]
-    scale = totals[0] / totals[1]
-    return Lexicon(log_odds={w: float(np.log((counts[1][w] + alpha) / (counts[0][w] + alpha) * scale)) for w in words})
+        counts[int(positive)].update(find_words(text))
+    words = list(counts[0].keys() | counts[1].keys())
+    count_W2 = np.array([[count[word] for count in counts] for word in words], dtype=np.int64).reshape(-1, 2)
+    odds_W = log_odds(count_W2, count_W2.sum(axis=0), len(words), alpha)
+    return Lexicon(log_odds=dict(zip(words, odds_W.tolist())))
+
+
+def find_words(text: str) -> list[bytes]:
+    """The words of a text in lower case, as often as they stand there."""
+    return _WORD.findall(text.encode("utf-8").lower())
+
+
+def log_odds(count_W2: np.ndarray, total_2: np.ndarray, vocabulary: int, alpha: float) -> np.ndarray:
+    """Log-odds of W words, float64 [W], as if both classes had as many words.
+
+    Args: the words' counts in other and in positive texts, the two classes' counts of all words, the number of
+    different words (W or more: rare ones may be left out here, but count in the totals), what is added to a count.
+    """
+    share_W2 = (count_W2 + alpha) / (np.asarray(total_2) + alpha * vocabulary)
+    return np.log(share_W2[:, 1]) - np.log(share_W2[:, 0])
 
 
 def _window_mean(values_N: np.ndarray, reach: int) -> np.ndarray:

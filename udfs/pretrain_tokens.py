@@ -41,9 +41,10 @@ def pretrain_tokens(
         row, why = next(iter(tokens.failed.items()))
         raise AlignmentFault(f"document {batch.column('doc_id')[row]}: {why}; use another export.tokenizer")
     spans, policies = _flat_spans(batch, tokens)
-    forgotten_T = forgotten_tokens(tokens.bytes_T, spans)
+    forgotten_T = forgotten_tokens(tokens.bytes_T, tokens.bounds_D1, spans)
     hidden_N = np.isin(policies, list(hiding))
-    ids_T = np.where(forgotten_tokens(tokens.bytes_T, spans.where(hidden_N)), hidden_id, tokens.ids_T)
+    hide_T = forgotten_tokens(tokens.bytes_T, tokens.bounds_D1, spans.where(hidden_N))
+    ids_T = np.where(hide_T, hidden_id, tokens.ids_T)
     ends_D = tokens.bounds_D1[1:]
     return PretrainTokens(
         ids_T=np.insert(ids_T, ends_D, eod).astype(np.int32),

@@ -8,11 +8,11 @@ import numpy as np
 from udfs.spans import Spans
 
 
-def forgotten_tokens(bytes_T: np.ndarray, spans: Spans) -> np.ndarray:
+def forgotten_tokens(bytes_T: np.ndarray, bounds_D1: np.ndarray, spans: Spans) -> np.ndarray:
     """Marks the tokens, bool [T], that overlap a span.
 
-    Args: UTF-8 byte lengths of a batch's tokens, int [T], documents end to end; spans on the same axis of bytes.
-    A token of no bytes shares a character with the token before it, and its fate.
+    Args: UTF-8 byte lengths of a batch's tokens, int [T], documents end to end; the documents' bounds in tokens, int64
+    [D + 1]; spans on the same axis of bytes. A token of no bytes has the fate of its `carriers` token.
     """
     end_T = np.cumsum(bytes_T, dtype=np.int64)
     start_T = end_T - bytes_T
@@ -20,5 +20,17 @@ def forgotten_tokens(bytes_T: np.ndarray, spans: Spans) -> np.ndarray:
     np.add.at(change_T1, np.searchsorted(end_T, spans.start_N, side="right"), 1)
     np.add.at(change_T1, np.searchsorted(start_T, spans.end_N, side="left"), -1)
     forgotten_T = np.cumsum(change_T1[:-1]) > 0
-    carrier_T = np.maximum.accumulate(np.where(bytes_T > 0, np.arange(len(bytes_T)), 0))
-    return forgotten_T[carrier_T]
+    return forgotten_T[carriers(bytes_T, bounds_D1)]
+
+
+def carriers(bytes_T: np.ndarray, bounds_D1: np.ndarray) -> np.ndarray:
+    """The token, int64 [T], whose bytes each token shares: itself, if it has any.
+
+    A token of no bytes is a further piece of the character that the nearest token before it holds (byte fallback). At
+    the start of a document it stands for what follows; in a document without any bytes, for itself.
+    """
+    at_T, has_T = np.arange(len(bytes_T), dtype=np.int64), np.asarray(bytes_T) > 0
+    before_T = np.maximum.accumulate(np.where(has_T, at_T, -1))
+    after_T = np.minimum.accumulate(np.where(has_T, at_T, len(at_T))[::-1])[::-1]
+    first_T, stop_T = (np.repeat(edge_D, np.diff(bounds_D1)) for edge_D in (bounds_D1[:-1], bounds_D1[1:]))
+    return np.where(before_T >= first_T, before_T, np.where(after_T < stop_T, after_T, at_T))

@@ -16,12 +16,21 @@ from udfs.text_rows import document_ids, made_id, text_faults, text_hash
 
 @dataclass(frozen=True, kw_only=True)
 class ReadPlan:
-    """What a task reads: splits (none for a table that Spark reads), the source's columns, which is text and id."""
+    """What a task reads: splits (none for a table that Spark reads), the source's columns, which is text and id.
+
+    `carried` are columns of the source (or of PROVENANCE) that come along: (name in the output, name in the source).
+    """
 
     splits: tuple[Split, ...]
     schema: pa.Schema
     text: str
     id: str | None
+    carried: tuple[tuple[str, str], ...] = ()
+
+    def output_schema(self) -> pa.Schema:
+        """DOCUMENT_SCHEMA, then the carried columns. Raises KeyError naming a column that the source lacks."""
+        known = {field.name: field for field in (*self.schema, *PROVENANCE)}
+        return pa.schema([*DOCUMENT_SCHEMA, *(pa.field(name, known[column].type) for name, column in self.carried)])
 
 
 def read_splits(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -29,7 +38,7 @@ def read_splits(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[p
     for batch in batches:
         for at in batch.column("id").to_pylist():
             for part in read_split(plan.splits[at], plan.schema):
-                yield _faulty(part) if isinstance(part, Faults) else _documents(plan, part.batch)
+                yield _faulty(plan, part) if isinstance(part, Faults) else _documents(plan, part.batch)
 
 
 def read_table_rows(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -53,13 +62,17 @@ def _documents(plan: ReadPlan, rows: pa.RecordBatch) -> pa.RecordBatch:
             pa.array(column, pa.string()),
             pa.array([None if text is None else text_hash(text) for text in column], pa.string()),
             pa.array(notes, pa.string()),
+            *(rows.column(column) for _, column in plan.carried),
         ],
-        schema=DOCUMENT_SCHEMA,
+        schema=plan.output_schema(),
     )
 
 
-def _faulty(faults: Faults) -> pa.RecordBatch:
-    ids = [made_id(faults.split.name, row) for row in faults.rows]
+def _faulty(plan: ReadPlan, faults: Faults) -> pa.RecordBatch:
+    """Rows without text; of the carried columns only the file's name is known."""
+    count = len(faults.rows)
     note = f"{faults.reason}: {faults.split.name}: {faults.detail}"[:1000]
-    columns = {"doc_id": ids, "text": [None] * len(ids), "text_hash": [None] * len(ids), "note": [note] * len(ids)}
-    return pa.RecordBatch.from_pydict(columns, schema=DOCUMENT_SCHEMA)
+    known = {"doc_id": [made_id(faults.split.name, row) for row in faults.rows], "note": [note] * count}
+    known |= {name: [faults.split.name] * count for name, column in plan.carried if column == PROVENANCE[0].name}
+    schema = plan.output_schema()
+    return pa.RecordBatch.from_pydict({name: known.get(name, [None] * count) for name in schema.names}, schema=schema)

@@ -1,6 +1,7 @@
 """A rule turns stored scores into forget spans: a pure function, so that a threshold never needs a second model pass.
 
-Order: threshold with hysteresis, smallest run, bridging of small gaps, dilation, then the document as a whole.
+Order: threshold with hysteresis, smallest run, bridging of small gaps, dilation, then the document as a whole: the
+cascade spares it, or it is dropped.
 All of it on flat arrays of a batch; nothing loops over documents.
 """
 
@@ -31,6 +32,9 @@ class Rule(BaseModel):
     """Gaps up to this many tokens between two runs are forgotten too."""
     dilate_tokens: int = Field(default=0, ge=0)
     """Every span grows by so many tokens on both sides."""
+    cascade_threshold: float | None = Field(default=None, ge=0, lt=1)
+    """A document whose document score (a probability) is below it has no forget span; None takes the bundle's setting,
+    0 switches it off."""
     action: Literal["mask", "hide", "drop"] = "mask"
     """mask: no loss on the span; hide: its ids are replaced too; drop: only whole documents go."""
     drop_share: float | None = Field(default=None, ge=0, le=1)
@@ -80,7 +84,8 @@ def token_spans(scores_T: np.ndarray, bounds_D1: np.ndarray, rule: Rule, thresho
 def decide(policies: list[tuple[Rule, float, PolicyScores]]) -> Decision:
     """Applies every policy's rule to a batch and settles where they overlap: the stronger action wins.
 
-    Args: per policy, in the order that settles ties, its rule, its bundle's token threshold and its scores.
+    Args: per policy, in the order that settles ties, its rule, its bundle's token threshold and its scores. A rule
+    without a cascade threshold has no cascade here: the bundle's is filled in by whoever knows the bundle.
     A drop rule adds spans only to the documents that it drops: in all others its finding has no consequence.
     """
     bounds = [_byte_bounds(scores) for _, _, scores in policies]
@@ -90,6 +95,7 @@ def decide(policies: list[tuple[Rule, float, PolicyScores]]) -> Decision:
     layers, dropped_D = [], np.zeros(len(byte_bounds_D1) - 1, dtype=bool)
     for rule, threshold, scores in policies:
         spans = _byte_spans(token_spans(scores.scores_T, scores.bounds_D1, rule, threshold), scores)
+        spans = spans.where(_passes(rule, scores)[owners(spans.start_N, byte_bounds_D1)])
         drops_D = _drops(rule, spans, scores, byte_bounds_D1)
         dropped_D |= drops_D
         if rule.action == "drop":
@@ -125,6 +131,11 @@ def _byte_spans(spans: Spans, scores: PolicyScores) -> Spans:
     offsets_T1 = np.concatenate([[0], np.cumsum(scores.bytes_T)])
     in_bytes = Spans(start_N=offsets_T1[spans.start_N], end_N=offsets_T1[spans.end_N])
     return in_bytes.where(in_bytes.end_N > in_bytes.start_N)
+
+
+def _passes(rule: Rule, scores: PolicyScores) -> np.ndarray:
+    """bool [D]: not spared by the cascade. A score that is not a number spares nothing."""
+    return ~(scores.document_score_D < (rule.cascade_threshold or 0.0))
 
 
 def _drops(rule: Rule, spans: Spans, scores: PolicyScores, byte_bounds_D1: np.ndarray) -> np.ndarray:

@@ -19,6 +19,8 @@ from udfs.tokenizer import ByteTokenizer, Tokenized
 if TYPE_CHECKING:
     import torch
 
+    from udfs.heads import ManyHeads
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerSettings:
@@ -45,14 +47,13 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pass:
-    """One encoder and the heads of all policies that share it: weights [d, 2P], biases [2P]."""
+    """One encoder and the heads of all P policies that share it, two values a token each."""
 
     bundle: Bundle
     policies: tuple[tuple[str, str], ...]  # (policy, bundle_id)
     tokenizer: ByteTokenizer
     encoder: Any
-    weights: "torch.Tensor"
-    biases: "torch.Tensor"
+    heads: "ManyHeads"
 
 
 class Scorer:
@@ -91,17 +92,15 @@ class Scorer:
         return [self._load_pass(members) for members in groups.values()]
 
     def _load_pass(self, members: list[tuple[str, Bundle]]) -> _Pass:
-        import torch
+        from udfs.heads import ManyHeads
 
         first = members[0][1]
-        heads = [bundle.heads() for _, bundle in members]
         return _Pass(
             bundle=first,
             policies=tuple((policy, bundle.bundle_id) for policy, bundle in members),
             tokenizer=first.tokenizer(),
             encoder=first.encoder(self.device, self.dtype),
-            weights=torch.cat([torch.as_tensor(w) for w, _ in heads], dim=1).to(self.device, torch.float32),
-            biases=torch.cat([torch.as_tensor(b) for _, b in heads]).to(self.device, torch.float32),
+            heads=ManyHeads([bundle.heads(self.device) for _, bundle in members]),
         )
 
     def _score(self, shared: _Pass, texts: Sequence[str]) -> dict[str, Scored]:
@@ -127,9 +126,9 @@ class Scorer:
         """What every head says of every token, biases included: float32 [T, 2P]."""
         spec = shared.bundle.spec
         return token_values(
-            lambda ids_P, bounds_N1: shared.encoder(ids_P, bounds_N1).float() @ shared.weights + shared.biases,
+            lambda ids_P, bounds_N1: shared.heads(shared.encoder(ids_P, bounds_N1)),
             tokens,
-            shared.weights.shape[1],
+            2 * len(shared.policies),
             window=spec.window,
             margin=spec.margin,
             token_budget=self.settings.token_budget,

@@ -23,7 +23,7 @@ def histogram(counts_B: np.ndarray, *, what: str, threshold: float | None, bin_w
     bars_N = counts_B.reshape(-1, bin_width).sum(axis=1)
     limit = 256 if threshold is None else grid_threshold(threshold)
     top = max(1, int(bars_N.max()))
-    parts = [*_grid(top), *_axis()]
+    parts = [*_grid(top), *probability_axis("counts on a log scale")]
     parts += [_bar(at, int(count), top, bin_width, limit, what) for at, count in enumerate(bars_N.tolist()) if count]
     if threshold is not None:
         parts.append(_threshold_line(limit, threshold, counts_B, what))
@@ -36,7 +36,8 @@ def probability(grid: float) -> float:
     return 1 / (1 + math.exp(-(grid - GRID_ZERO) * GRID_STEP))
 
 
-def _x(grid: float) -> float:
+def grid_x(grid: float) -> float:
+    """Where a place on the grid is drawn."""
     return round(LEFT + (WIDTH - LEFT - 8) * grid / 256, 2)
 
 
@@ -46,11 +47,11 @@ def _y(count: float, top: int) -> float:
 
 def _bar(at: int, count: int, top: int, width: int, limit: int, what: str) -> str:
     first, last = at * width, (at + 1) * width - 1
-    x, y = _x(first), _y(count, top)
+    x, y = grid_x(first), _y(count, top)
     kind = "bar over" if first >= limit else "bar"
     span = f"{probability(first):.4f}" if width == 1 else f"{probability(first):.4f} to {probability(last):.4f}"
     return (
-        f'<rect class="{kind}" x="{x}" y="{y}" width="{max(0.5, round(_x(last + 1) - x - 0.35, 2))}" '
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{max(0.5, round(grid_x(last + 1) - x - 0.35, 2))}" '
         f'height="{round(HEIGHT - BOTTOM - y, 2)}"><title>probability {span}: {count:,} {what}</title></rect>'
     )
 
@@ -66,22 +67,23 @@ def _grid(top: int) -> list[str]:
     return parts
 
 
-def _axis() -> list[str]:
+def probability_axis(note: str) -> list[str]:
+    """The horizontal axis: the logit grid with probabilities at its ticks, and a note on the other one."""
     base = HEIGHT - BOTTOM
     parts = [f'<line class="axis" x1="{LEFT}" x2="{WIDTH - 8}" y1="{base}" y2="{base}"/>']
     for value in TICKS:
-        x = _x(math.log(value / (1 - value)) / GRID_STEP + GRID_ZERO)
+        x = grid_x(math.log(value / (1 - value)) / GRID_STEP + GRID_ZERO)
         parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{base}" y2="{base + 4}"/>')
         parts.append(f'<text class="tick" x="{x}" y="{base + 16}" text-anchor="middle">{value:g}</text>')
     parts.append(
         f'<text class="tick" x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 3}" text-anchor="middle">'
-        "probability (logit scale); counts on a log scale</text>"
+        f"probability (logit scale); {note}</text>"
     )
     return parts
 
 
 def _threshold_line(limit: int, threshold: float, counts_B: np.ndarray, what: str) -> str:
-    x = _x(limit)
+    x = grid_x(limit)
     over, total = int(counts_B[limit:].sum()), int(counts_B.sum())
     half = 150  # about half the width of the label, which must not leave the picture
     label_x = min(max(x, LEFT + half), WIDTH - half)

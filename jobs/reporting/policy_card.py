@@ -9,7 +9,8 @@ def policy_card(policy: PolicyFacts) -> list[str]:
     """One policy's section of the page."""
     definition, rule = policy.definition, policy.rule.rule
     tokens = histogram(policy.scores.tokens_B, what="tokens", threshold=policy.rule.threshold)
-    documents = histogram(policy.scores.documents_B, what="documents", threshold=rule.drop_document_score, bin_width=4)
+    line = rule.drop_document_score or policy.rule.cascade_threshold
+    documents = histogram(policy.scores.documents_B, what="documents", threshold=line, bin_width=4)
     unscored = f"; {policy.scores.unscored:,} without a token have no score" if policy.scores.unscored else ""
     excluded = f"<div><h3>Stays</h3>{bullets(definition.exclude)}</div>" if definition.exclude else ""
     return [
@@ -35,6 +36,9 @@ def _rule(policy: PolicyFacts) -> str:
         chips.append(f"gaps up to {rule.bridge_tokens} tokens are bridged")
     if rule.dilate_tokens:
         chips.append(f"spans grow by {rule.dilate_tokens} tokens")
+    if policy.rule.cascade_threshold is not None:
+        own = "" if rule.cascade_threshold else ", the bundle's cascade"
+        chips.append(f"documents below score {policy.rule.cascade_threshold:.4g} stay whole{own}")
     if rule.drop_share is not None:
         chips.append(f"dropped above {rule.drop_share:.0%} forgotten bytes")
     if rule.drop_document_score is not None:

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from jobs.errors import InputError
 from jobs.scoring.source import BrokenFile, Listing, SourceConfig, id_column, list_files, source_path
-from udfs.labels import DOCUMENT_SCHEMA
 from udfs.read_documents import ReadPlan, read_splits, read_table_rows
 from udfs.read_shard import PROVENANCE
 from udfs.score_rows import ScorePlan, score_rows, score_splits
@@ -21,6 +20,8 @@ from udfs.scorer import ScorerSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+Carried = tuple[tuple[str, str], ...]  # columns that come along: (name in the output, name in the source)
 
 
 def scan(source: SourceConfig, spark: "SparkSession") -> "FileScan | TableScan":
@@ -47,12 +48,12 @@ class FileScan:
         splits = spark.range(0, len(plan.splits), 1, numPartitions=max(1, len(plan.splits)))
         return splits.mapInArrow(partial(score_splits, plan), schema=spark_schema(plan.output_schema()))
 
-    def texts(self, spark: "SparkSession") -> "DataFrame":
-        """The readable part of the source as DOCUMENT_SCHEMA."""
+    def texts(self, spark: "SparkSession", carried: Carried = ()) -> "DataFrame":
+        """The readable part of the source as `ReadPlan.output_schema`. Raises InputError as `_output_schema`."""
         listing = self.listing
-        plan = ReadPlan(splits=listing.splits, schema=listing.schema, text=listing.text, id=listing.id)
+        plan = ReadPlan(splits=listing.splits, schema=listing.schema, text=listing.text, id=listing.id, carried=carried)
         splits = spark.range(0, len(plan.splits), 1, numPartitions=max(1, len(plan.splits)))
-        return splits.mapInArrow(partial(read_splits, plan), schema=spark_schema(DOCUMENT_SCHEMA))
+        return splits.mapInArrow(partial(read_splits, plan), schema=_output_schema(plan))
 
 
 class TableScan:
@@ -85,11 +86,11 @@ class TableScan:
     def scored(self, spark: "SparkSession", plan: ScorePlan) -> "DataFrame":
         return self._rows().mapInArrow(partial(score_rows, plan), schema=spark_schema(plan.output_schema()))
 
-    def texts(self, spark: "SparkSession") -> "DataFrame":
-        """The table as DOCUMENT_SCHEMA; the caller wraps what it runs in `whole_files`."""
+    def texts(self, spark: "SparkSession", carried: Carried = ()) -> "DataFrame":
+        """The table as `ReadPlan.output_schema`; the caller wraps what it runs in `whole_files`."""
         id_name = id_column(self.columns, self.schema.names)
-        plan = ReadPlan(splits=(), schema=self.schema, text=self.columns.text, id=id_name)
-        return self._rows().mapInArrow(partial(read_table_rows, plan), schema=spark_schema(DOCUMENT_SCHEMA))
+        plan = ReadPlan(splits=(), schema=self.schema, text=self.columns.text, id=id_name, carried=carried)
+        return self._rows().mapInArrow(partial(read_table_rows, plan), schema=_output_schema(plan))
 
     def _rows(self) -> "DataFrame":
         """The snapshot's rows with their file and version."""
@@ -114,6 +115,14 @@ def whole_files(spark: "SparkSession") -> Iterator[None]:
     finally:
         for key, value in before.items():
             spark.conf.set(key, value or "")
+
+
+def _output_schema(plan: ReadPlan) -> Any:
+    """Raises InputError for a carried column that the source lacks."""
+    try:
+        return spark_schema(plan.output_schema())
+    except KeyError as error:
+        raise InputError(f"source: no column {error}; columns: {', '.join(plan.schema.names)}") from None
 
 
 def spark_schema(schema: pa.Schema) -> Any:

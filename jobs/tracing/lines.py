@@ -65,6 +65,8 @@ def _masked(masked: dict[str, Any] | None) -> Iterator[str]:
         "action",
         f"{masked['action']}, {masked['forget_bytes']:,} bytes in {len(spans)} spans, rule {masked['rule_id']}",
     )
+    for policy, threshold in masked["spared"].items():
+        yield _line(f"  {policy}", f"left whole: its document score is below the cascade's {threshold:.4g}")
     for span in spans[:SPANS]:
         yield _line(f"  {span['policy']}", f"{span['start']}:{span['end']} {one_line(span['text'])!r}")
     if len(spans) > SPANS:

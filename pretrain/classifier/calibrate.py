@@ -1,23 +1,33 @@
-"""Chooses thresholds, and the lexicon baseline's smoothing, on documents that nothing was fitted on.
+"""Chooses thresholds, and the lexicon baselines' smoothing, on documents that nothing was fitted on.
 
-The token threshold maximises F1 over tokens weighted half and half, as paper 1 does (A.4, A.6), but on a split of its
-own: the paper's code chooses it on the tokens that it then reports. What that threshold does at the corpus's own share
-of positive tokens is reported beside it.
+Thresholds come from a split of their own: the paper's code chooses the one with the highest F1 on the balanced tokens
+that it then reports F1 on (method A.4, D). Which documents they were chosen on is kept by content, so that a report on
+the same documents can be refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pretrain.classifier.apply import batches
-from pretrain.classifier.evaluate import Histograms, auroc, best_level, histograms, level_probability
+from pretrain.classifier.evaluate import auroc, best_level, level_probability
+from pretrain.classifier.goals import Chosen, Goal, Name, Units, choose
 from pretrain.classifier.labels import Documents
-from pretrain.classifier.measure import Scored, document_labels, joined
-from udfs.bundle_spec import Threshold
+from pretrain.classifier.measure import Measured, measure
+from pretrain.classifier.report.errors import GoalError
+from pretrain.classifier.report.model import Model
+from pretrain.classifier.report.schema import MODEL, BaselineFacts, Unit
+from pretrain.classifier.report.sets import Chunk, in_memory
+from pretrain.classifier.report.thresholds import (
+    UNITS,
+    CalibrationDocuments,
+    achieved_metrics,
+    cascade_record,
+    threshold_records,
+)
+from udfs.bundle_spec import Cascade, Threshold
 from udfs.lexicon import Lexicon
-from udfs.tokenizer import ByteTokenizer
+from udfs.scores import grid_threshold
 
 
 class SmoothConfig(BaseModel):
@@ -28,60 +38,141 @@ class SmoothConfig(BaseModel):
     small: list[int] = Field(default=[0, 1, 2, 4, 8], min_length=1)
     passage: int = 64
 
+    @property
+    def reaches(self) -> list[int]:
+        """All of them, the word alone too."""
+        return sorted({0, *self.small, self.passage})
+
+
+class Goals(BaseModel):
+    """One goal a threshold.
+
+    Attributes:
+        token, document: from which probability on a token, a document, counts as forbidden.
+        cascade: below which document probability the tokens of a document are not looked at; a recall of documents.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: Goal | None = Goal(f1="balanced")
+    document: Goal | None = Goal(f1="balanced")
+    cascade: Goal | None = None
+
+    def by_name(self) -> dict[Name, Goal]:
+        """The goals that are given, by the name of their threshold."""
+        named: dict[Name, Goal | None] = {"token": self.token, "document": self.document, "cascade": self.cascade}
+        return {name: goal for name, goal in named.items() if goal is not None}
+
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """Thresholds as grid levels (score >= level), and the lexicon baselines by name with their own levels.
+class Baselines:
+    """Lexicon baselines by name, and their thresholds as grid levels by unit and name.
 
     `word` is the word alone, `lexicon` has the best of the small reaches, and `passage` the wide one: a naive Bayes
     classifier of the surroundings.
     """
 
-    token_level: int
-    document_level: int
-    baselines: dict[str, Lexicon]
-    baseline_levels: dict[str, int]
+    lexicons: dict[str, Lexicon]
+    levels: dict[Unit, dict[str, int]]
+
+    @classmethod
+    def none(cls) -> "Baselines":
+        """No baseline."""
+        return cls(lexicons={}, levels={"token": {}, "document": {}})
+
+    def facts(self) -> list[BaselineFacts]:
+        """What a report says of them."""
+        return [
+            BaselineFacts(name=name, smooth=words.smooth, threshold=level_probability(self.levels["token"][name]))
+            for name, words in self.lexicons.items()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The chosen thresholds by name (`Goals`), the baselines, and the documents that both were chosen on."""
+
+    chosen: dict[Name, Chosen]
+    baselines: Baselines
+    documents: CalibrationDocuments
 
     @property
-    def thresholds(self) -> dict[str, Threshold]:
+    def levels(self) -> dict[Unit, dict[str, int]]:
+        """Grid levels by unit and scorer, as a report takes them; a unit without a goal is marked from one half on."""
+        half = grid_threshold(0.5)
+        chosen: dict[Unit, int] = {unit: self.chosen[unit].level if unit in self.chosen else half for unit in UNITS}
+        return with_model(chosen, self.baselines)
+
+    @property
+    def thresholds(self) -> dict[Unit, Threshold]:
         """The thresholds as a bundle records them."""
-        how = "maximum F1 on calibration documents split off by content hash, coarse labels, {} weighted half and half"
-        return {
-            "token": Threshold(value=level_probability(self.token_level), how=how.format("tokens of both classes")),
-            "document": Threshold(value=level_probability(self.document_level), how=how.format("documents")),
-        }
+        return threshold_records(self.chosen, self.documents)
+
+    @property
+    def cascade(self) -> Cascade | None:
+        """The cascade as a bundle records it."""
+        return cascade_record(self.chosen, self.documents)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the thresholds achieve on the calibration documents."""
+        return achieved_metrics(self.chosen)
 
 
 def calibrate(
-    scored: Scored, documents: Documents, tokenizer: ByteTokenizer, words: Lexicon, config: SmoothConfig
+    documents: Documents,
+    model: Model,
+    words: Lexicon,
+    smooth: SmoothConfig,
+    goals: Goals | None = None,
+    *,
+    labels: str = "coarse",
 ) -> Calibration:
-    """Thresholds and smoothing from the calibration documents and their scores."""
-    reaches = sorted({0, *config.small, config.passage})
-    counts = dict(zip(reaches, _smoothed(words, reaches, documents, tokenizer), strict=True))
-    best = max(config.small, key=lambda reach: auroc(*counts[reach].pooled))
-    chosen = {"word": 0, "lexicon": best, "passage": config.passage}
+    """Thresholds and smoothing from calibration documents, scored once.
+
+    Args: `labels` names the label set that the documents are judged by.
+    Raises Unreachable, GoalError when a goal cannot be met on them (`goals.choose`).
+    """
+    lexicons = {str(reach): replace(words, smooth=reach) for reach in smooth.reaches}
+    measured = measure("calibration", in_memory(documents), model, lexicons)
     return Calibration(
-        token_level=best_level(*scored.model.pooled),
-        document_level=best_level(*document_histograms(scored.document_D, documents.positive_D).pooled),
-        baselines={name: replace(words, smooth=reach) for name, reach in chosen.items()},
-        baseline_levels={name: best_level(*counts[reach].pooled) for name, reach in chosen.items()},
+        chosen=choose_thresholds(measured, (goals or Goals()).by_name()),
+        baselines=choose_baselines(measured, words, smooth),
+        documents=CalibrationDocuments.of(measured, labels),
     )
 
 
-def document_histograms(logits_D: np.ndarray, positive_D: np.ndarray) -> Histograms:
-    """Histograms with a document as its own unit."""
-    return histograms(logits_D, positive_D, np.arange(len(logits_D) + 1))
+def measure_baselines(chunks: Iterable[Chunk], model: Model, words: Lexicon, smooth: SmoothConfig) -> Baselines:
+    """Baselines alone, for a bundle that is calibrated already; of the model only the tokens are used."""
+    lexicons = {str(reach): replace(words, smooth=reach) for reach in smooth.reaches}
+    return choose_baselines(measure("baselines", chunks, model, lexicons), words, smooth)
 
 
-def _smoothed(
-    words: Lexicon, reaches: Sequence[int], documents: Documents, tokenizer: ByteTokenizer
-) -> list[Histograms]:
-    """Histograms of the calibration documents under each reach."""
-    labels, parts, first = document_labels(documents.positive_D), [[] for _ in reaches], 0
-    for some, tokens in batches(tokenizer, documents.texts):
-        positive_T = labels(some, tokens, first)
-        for part, reach in zip(parts, reaches, strict=True):
-            logits_T = replace(words, smooth=reach).score(some, tokens)
-            part.append(histograms(logits_T, positive_T, tokens.bounds_D1))
-        first += len(some)
-    return [joined(part) for part in parts]
+def choose_thresholds(measured: Measured, goals: Mapping[Name, Goal]) -> dict[Name, Chosen]:
+    """The thresholds that meet the goals, by the names of `Goals`. Raises as `goals.choose`, naming the threshold."""
+    chosen: dict[Name, Chosen] = {}
+    for name, goal in goals.items():
+        unit: Unit = "token" if name == "token" else "document"
+        try:
+            chosen[name] = choose(goal, Units(counts=measured.counts[unit][MODEL], domains=measured.domains))
+        except GoalError as error:
+            raise type(error)(f"goal of the {name} threshold: {error}") from None
+    return chosen
+
+
+def choose_baselines(measured: Measured, words: Lexicon, smooth: SmoothConfig) -> Baselines:
+    """Smoothing by token AUROC, thresholds by balanced F1; `measured` has a scorer named by each reach."""
+    best = max(smooth.small, key=lambda reach: float(auroc(*measured.counts["token"][str(reach)].pooled)))
+    reaches = {"word": 0, "lexicon": best, "passage": smooth.passage}
+    return Baselines(
+        lexicons={name: replace(words, smooth=reach) for name, reach in reaches.items()},
+        levels={
+            unit: {name: best_level(*counts[str(reach)].pooled) for name, reach in reaches.items()}
+            for unit, counts in measured.counts.items()
+        },
+    )
+
+
+def with_model(levels: Mapping[Unit, int], baselines: Baselines) -> dict[Unit, dict[str, int]]:
+    """The model's levels by threshold name beside those of the baselines, by unit and scorer."""
+    return {unit: {MODEL: levels[unit], **by} for unit, by in baselines.levels.items()}

@@ -1,32 +1,24 @@
 """Writes the bundle's card, README.md, from measured figures alone, so that card and bundle.json cannot disagree."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pretrain.classifier.figures import Figures
-from pretrain.classifier.measure import Comparison
+from pretrain.classifier.report.bootstrap import Estimate
+from pretrain.classifier.report.schema import MODEL, Row, ScorerFigures, SetReport
 from udfs.bundle_spec import BundleDraft, TrainingData
 
-_NAMES = {
-    "heldout.token": "held-out documents, all tokens",
-    "craft.disease_in_biology": "CRAFT: disease tokens against the other tokens of the same biology articles",
-    "bc5cdr.spans_in_abstracts": "BC5CDR: disease and chemical tokens against the other tokens of the same abstracts",
-    "bc5cdr.spans_against_negatives": "BC5CDR: disease and chemical tokens against tokens of `negatives`",
-}
 
-
-def card(draft: BundleDraft, figures: Figures, tokens_drawn: int, threads: int) -> str:
-    """The card in Markdown."""
-    reach = int(str(draft.encoder.get("layers", 0))) * int(str(draft.encoder.get("reach", 0)))
+def card(draft: BundleDraft, figures: Figures, tokens_drawn: int, threads: int, notes: str = "") -> str:
+    """The card in Markdown. `notes` is the recipe's own text: attribution, and limits that figures do not show."""
     return f"""# {draft.name}
 
-A tiny token classifier for the policy `{draft.policy}`: a bidirectional transformer of the type
-`{draft.encoder["type"]}` that reads {reach} tokens to each side, a token head, and a document head (logistic
-regression on the mean feature). Trained from scratch on documents that carry only the label of their source, with
-`tokensieve fit --config conf/classifiers/{draft.name}.yaml`. It serves quick starts, tests and scoring on CPU
-cores; it is not the 224M-parameter classifier of the paper.
+A token classifier for the policy `{draft.policy}`: a bidirectional encoder of the type
+`{draft.encoder["type"]}`{_reach(draft)}, a token head, and a document head (logistic regression on the
+mean feature). Made with `tokensieve fit --config conf/classifiers/{draft.name}.yaml`.
 
-Licence of the weights: Apache-2.0. Format: `tokensieve-bundle/1`, weights as safetensors in float16.
+Licence of the weights: Apache-2.0. Weights as safetensors, the encoder's in float16.
 
 Encoder: {_shape(draft)}.
 
@@ -34,106 +26,186 @@ Thresholds: {_thresholds(draft)}.
 
 ## Figures
 
-Measured {datetime.now(UTC):%d %B %Y} on {threads} cores of {_processor()}, no GPU, in fp32, on scores rounded to the
-stored grid (steps of 1/16 logit). AUROC per token; in brackets 95 % intervals from 1,000 bootstrap draws of
-documents. The baselines are one log-odds per word, learned from the same training documents: `word` is that of the
-word alone, `lexicon` averages it over {figures.single["lexicon.smooth"]:.0f} words to each side (the best small
-window on the calibration documents), and `passage` over {figures.single["passage.smooth"]:.0f} words to each side,
-which is a naive Bayes classifier of the surroundings.
+Measured {datetime.now(UTC):%d %B %Y} on {threads} cores of {_processor()}, in fp32, on scores rounded to the
+stored grid (steps of 1/16 logit). In brackets 95 % intervals from 1,000 bootstrap draws of documents; a lead is the
+model's figure minus a baseline's on the same draws. {_baselines(figures)}
 
-{_comparisons(figures)}
+AUROC per token:
+
+{_aurocs(figures)}
 
 {_losses(figures)}
 
+At the calibrated thresholds. Precision, F1 and average precision depend on how many of the units are positive: *half
+and half* weighs both classes the same, *at prevalence* takes the documents as they are.
+
 {_operating(figures)}
 
-What the rows measure. Held-out documents were never seen, but their token labels are coarse: every token has the
-label of its document, so these rows reward recognising a topic. CRAFT and BC5CDR were annotated by people: these
-rows reward finding single terms. BC5CDR marks diseases and chemicals only, so other medical words count as mistakes
-there. `negatives` are openings of corpus documents presumed free of medicine; some of them were among the training
-documents, for the model and the baselines alike.
+By domain of the held-out documents, model alone:
+
+{_domains(figures)}
+
+What the rows measure:
+
+{_definitions(figures)}
 
 ## Training data
 
 {sum(source.documents for source in draft.training_data):,} documents; {tokens_drawn / 1e6:.1f} million tokens were
-drawn from them into spliced rows. Documents whose label is marked borderline, and those under share-alike (CC BY-SA)
-or database (ODC-BY) licences, were left out of training. Texts were cut and spliced; the weights hold no text.
-Attribution, by source repository:
+drawn from them. Documents whose label is marked borderline, and those under licences that the recipe does not list,
+were left out of training. The weights hold no text. Attribution, by source repository:
 
 {_sources(draft.training_data)}
-
-OpenStax books: © OpenStax, Rice University, CC BY 4.0 (Biology 2014: OpenStax College, CC BY 3.0),
-https://openstax.org. MedQuAD: Ben Abacha and Demner-Fushman, BMC Bioinformatics 2019. PLOS articles: their authors.
-The Algorithms, the Rust book and Rust by Example: their contributors.
-
+{_notes(notes)}
 ## Limits
 
-* English prose of textbooks, journal articles, web health pages, fiction and source code. Other registers and
-  languages are untested.
-* The label is a source's, not a reader's: "medical" here means "from a medical source", near the policy but not it.
-* It sees {reach} tokens to each side; what is said only farther away it does not know.
-* Thresholds are for this bundle's scores only. Where medicine is rarer than here, precision is lower than in the
-  table: calibrate again.
+* The label is a source's, not a reader's, where the recipe has coarse labels: "{draft.policy}" then means "from a
+  source about it", near the policy but not it.
+* Other registers and languages than those of the training data are untested.
+* Thresholds are for this bundle's scores only. Where forbidden text is rarer than here, precision is lower than in the
+  table: calibrate again (`tokensieve calibrate`).
 """
 
 
+def _notes(notes: str) -> str:
+    return f"\n{notes.strip()}\n" if notes.strip() else ""
+
+
+def _reach(draft: BundleDraft) -> str:
+    if draft.encoder["type"] != "sliding":
+        return ""
+    tokens = int(str(draft.encoder["layers"])) * int(str(draft.encoder["reach"]))
+    return f" that reads {tokens} tokens to each side"
+
+
 def _shape(draft: BundleDraft) -> str:
-    return ", ".join(f"{key} {value}" for key, value in draft.encoder.items() if key != "type")
+    shown = {key: value for key, value in draft.encoder.items() if key != "type" and not isinstance(value, dict)}
+    return ", ".join(f"{key} {value}" for key, value in shown.items())
 
 
 def _thresholds(draft: BundleDraft) -> str:
     return "; ".join(f"{unit} {chosen.value:.4f} ({chosen.how})" for unit, chosen in draft.thresholds.items())
 
 
-def _comparisons(figures: Figures) -> str:
-    scorers = list(figures.comparisons[0].auroc)
-    lines = [
-        "| tokens | positive | negative | " + " | ".join(scorers) + " |",
-        "|---|---:|---:|" + "---|" * len(scorers),
-    ]
-    for row in figures.comparisons:
-        cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in row.auroc.values()]
-        lines.append(f"| {_title(row)} | {row.positives:,} | {row.negatives:,} | " + " | ".join(cells) + " |")
+def _baselines(figures: Figures) -> str:
+    if not figures.baselines.lexicons:
+        return "No baseline was measured."
+    smooth = {name: words.smooth for name, words in figures.baselines.lexicons.items()}
+    return (
+        "The baselines are one log-odds\nper word, learned from the same training documents: `word` is that of the "
+        f"word alone, `lexicon` averages it over\n{smooth['lexicon']} words to each side (the best small window on the "
+        f"calibration documents), and `passage` over {smooth['passage']} words to each side,\nwhich is a naive Bayes "
+        "classifier of the surroundings."
+    )
+
+
+def _token_rows(figures: Figures) -> Iterator[tuple[SetReport, Row]]:
+    """The whole of each set, and the negatives of each domain against all positives."""
+    for one in figures.sets:
+        for row in one.rows:
+            if row.unit == "token" and (row.kind == "all" or (row.kind == "domain" and row.borrowed != "negatives")):
+                yield one, row
+
+
+def _title(one: SetReport, row: Row) -> str:
+    return one.name if row.kind == "all" else f"{one.name}, {_group(row)}"
+
+
+def _group(row: Row) -> str:
+    return f"against {row.group}" if row.borrowed == "positives" else row.group
+
+
+def _aurocs(figures: Figures) -> str:
+    scorers, compared = [MODEL, *figures.baselines.lexicons], list(figures.baselines.lexicons)
+    titles = [*scorers, *(f"lead over {who}" for who in compared)]
+    lines = ["| tokens | positive | negative | " + " | ".join(titles) + " |", "|---|---:|---:|" + "---|" * len(titles)]
+    for one, row in _token_rows(figures):
+        best = max((row.scorers[who].auroc.value or 0.0 for who in compared), default=0.0)
+        cells = [_bold(row.scorers[who].auroc, who != MODEL and _at_least(row, who, best)) for who in scorers]
+        cells += [_lead(row.differences[who]["auroc"]) for who in compared]
+        lines.append(f"| {_title(one, row)} | {row.positives:,} | {row.negatives:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _title(row: Comparison) -> str:
-    return _NAMES.get(row.name, row.name.replace("heldout.token.against_", "held-out, against "))
+def _at_least(row: Row, who: str, best: float) -> bool:
+    """Whether the baseline is the best one, and at least as good as the model."""
+    value, model = row.scorers[who].auroc.value, row.scorers[MODEL].auroc.value
+    return value is not None and model is not None and value >= model and value == best
+
+
+def _bold(estimate: Estimate, strong: bool) -> str:
+    return f"**{estimate.text()}**" if strong else estimate.text()
+
+
+def _lead(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "undecided"
+    sure = "" if estimate.excludes_zero else ", may be 0"
+    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return _strong(f"{estimate.value:+.3f}{interval}{sure}", estimate.value <= 0)
+
+
+def _strong(text: str, strong: bool) -> str:
+    return f"**{text}**" if strong else text
 
 
 def _losses(figures: Figures) -> str:
-    """Says plainly where a baseline is at least as good as the model."""
-    lost = [
-        f"{_title(row)} (`{who}`)"
-        for row in figures.comparisons
-        for who, values in row.auroc.items()
-        if who != "model" and values[0] >= row.auroc["model"][0]
-    ]
-    if not lost:
-        return "The model is above the baselines in every row."
-    return "**A baseline is at least as good as the model here:** " + "; ".join(lost) + "."
+    """Says plainly where a baseline is at least as good as the model, and where the lead over one may be chance."""
+    lost, unsure = [], []
+    for one, row in _token_rows(figures):
+        for who, differences in row.differences.items():
+            lead = differences["auroc"]
+            if lead.value is not None and lead.value <= 0:
+                lost.append(f"{_title(one, row)} (`{who}`)")
+            elif not lead.excludes_zero:
+                unsure.append(f"{_title(one, row)} (`{who}`)")
+    if not lost and not unsure:
+        return "The model is above the baselines in every row, by leads whose intervals exclude zero."
+    parts = []
+    if lost:
+        parts.append("**A baseline is at least as good as the model here:** " + "; ".join(lost) + ".")
+    if unsure:
+        parts.append("The lead over a baseline may be chance here: " + "; ".join(unsure) + ".")
+    return "\n\n".join(parts)
 
 
 def _operating(figures: Figures) -> str:
     lines = [
-        "| held-out, at the calibrated threshold | average precision | recall | precision, F1 half and half "
-        "| precision, F1 at the corpus's share |",
-        "|---|---|---|---|---|",
+        "| set | unit | scorer | recall | false-positive rate | precision, F1, average precision half and half "
+        "| the same at prevalence |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for unit, name in (
-        ("heldout.token.model", "tokens, model"),
-        ("heldout.token.word", "tokens, word"),
-        ("heldout.token.lexicon", "tokens, lexicon"),
-        ("heldout.token.passage", "tokens, passage"),
-        ("heldout.document.model", "documents, model"),
-    ):
-        at = {key.removeprefix(unit + "."): value for key, value in figures.single.items() if key.startswith(unit)}
-        lines.append(
-            f"| {name} | {at['average_precision']:.3f} | {at['recall']:.3f} "
-            f"| {at['balanced.precision']:.3f}, {at['balanced.f1']:.3f} "
-            f"| {at['natural.precision']:.3f}, {at['natural.f1']:.3f} (share {at['prevalence']:.3f}) |"
-        )
-    return "\n".join(lines) + f"\n\nDocument AUROC: {figures.single['heldout.document.model.auroc']:.4f}."
+    for one in figures.sets:
+        for row in (row for row in one.rows if row.kind == "all"):
+            share = "" if row.prevalence is None else f" (share {row.prevalence:.3f})"
+            for who, at in row.scorers.items():
+                lines.append(f"| {one.name} | {row.unit}s | {who} | {_at_threshold(at)}{share} |")
+    return "\n".join(lines)
+
+
+def _at_threshold(at: ScorerFigures) -> str:
+    shares = [", ".join(e.text() for e in (s.precision, s.f1, s.average_precision)) for s in (at.balanced, at.natural)]
+    return f"{at.recall.text()} | {at.false_positive_rate.text()} | {shares[0]} | {shares[1]}"
+
+
+def _domains(figures: Figures) -> str:
+    lines = [
+        "| domain | unit | documents | AUROC | recall | false-positive rate | F1 half and half | F1 at prevalence |",
+        "|---|---|---:|---|---|---|---|---|",
+    ]
+    for one in figures.sets:
+        for row in (row for row in one.rows if row.kind == "domain"):
+            at = row.scorers[MODEL]
+            figures_of = (at.auroc, at.recall, at.false_positive_rate, at.balanced.f1, at.natural.f1)
+            cells = " | ".join("" if e.value is None else e.text() for e in figures_of)
+            lines.append(f"| {_group(row)} | {row.unit}s | {row.documents:,} | {cells} |")
+    return "\n".join(lines)
+
+
+def _definitions(figures: Figures) -> str:
+    lines = [f"* {one.name}: {one.definition}" for one in figures.sets if one.definition]
+    lines.append("* Against a domain: the positive units of the whole set against the negative ones of that domain.")
+    return "\n".join(lines)
 
 
 def _sources(data: list[TrainingData]) -> str:

@@ -1,19 +1,38 @@
-"""All the figures of one classifier: held-out documents by domain, and texts marked by human annotators."""
+"""A recipe's report on its own classifier: held-out documents by domain, and texts marked by human annotators.
 
-from collections.abc import Sequence
+Made on the same path as `tokensieve fit report`. The flat names are those of `bundle.json`, where a figure is one
+number; nothing is in there that the report does not have with its interval.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pretrain.classifier.calibrate import Calibration, document_histograms
-from pretrain.classifier.evaluate import Histograms, auroc, average_precision, operating
-from pretrain.classifier.human_spans import read_marked, token_labels
+from pretrain.classifier.calibrate import Baselines, Calibration
 from pretrain.classifier.labels import Documents
-from pretrain.classifier.measure import Comparison, Scored, TokenScores, against, compare, document_labels, score
-from udfs.lexicon import Lexicon
-from udfs.tokenizer import ByteTokenizer, Tokenized
+from pretrain.classifier.report.bootstrap import Estimate
+from pretrain.classifier.report.build import evaluate_set, set_report
+from pretrain.classifier.report.model import Model
+from pretrain.classifier.report.schema import MODEL, Row, SetReport
+from pretrain.classifier.report.sets import EvaluationSet, LabelledSource, in_memory
+
+HELDOUT = "Documents kept apart from training; a token has its document's label, so this rewards recognising a topic."
+SPAN_SETS = {
+    "craft.disease_in_biology": (
+        "CRAFT: disease tokens against the other tokens of the same biology articles, marked by people; this rewards "
+        "finding single terms."
+    ),
+    "bc5cdr.spans_in_abstracts": (
+        "BC5CDR: disease and chemical tokens against the other tokens of the same abstracts, marked by people; other "
+        "medical words count as mistakes."
+    ),
+    "bc5cdr.spans_against_negatives": (
+        "BC5CDR: disease and chemical tokens against tokens of texts presumed free of medicine; all other text of the "
+        "abstracts is left out."
+    ),
+}
 
 
 class SpanFiles(BaseModel):
@@ -32,104 +51,100 @@ class SpanFiles(BaseModel):
     negatives: Path | None = None
     prefix: str = "medical/"
 
+    def sets(self) -> list[EvaluationSet]:
+        """The evaluation sets of these files."""
+        found: dict[str, list[LabelledSource]] = {}
+        if self.craft:
+            found["craft.disease_in_biology"] = [self._source(self.craft)]
+        if self.bc5cdr:
+            found["bc5cdr.spans_in_abstracts"] = [self._source(self.bc5cdr)]
+        if self.bc5cdr and self.negatives:
+            terms = self._source(self.bc5cdr).model_copy(update={"unmarked": "unknown"})
+            found["bc5cdr.spans_against_negatives"] = [terms, self._source(self.negatives)]
+        return [
+            EvaluationSet(name=name, definition=SPAN_SETS[name], sources=sources) for name, sources in found.items()
+        ]
+
+    def _source(self, path: Path) -> LabelledSource:
+        return LabelledSource(documents=str(path), spans=self.prefix)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Comparisons with the baselines (the first is all held-out tokens), and single figures by name."""
+    """Reports on the sets, held-out documents first, and the baselines that they are compared with."""
 
-    comparisons: list[Comparison]
-    single: dict[str, float]
+    sets: list[SetReport]
+    baselines: Baselines
 
     def metrics(self) -> dict[str, float]:
-        """Flat names and values for bundle.json, rounded to what the intervals can bear."""
-        flat = dict(self.single)
-        for row in self.comparisons:
-            for who, values in row.auroc.items():
-                flat |= {f"{row.name}.{who}.{key}": v for key, v in zip(_KEYS, values, strict=True)}
+        """Flat names and values for bundle.json, rounded to what the intervals can bear.
+
+        Undecided figures are left out. An AUROC has its interval beside it, as `.low` and `.high`; so has the model's
+        lead over a baseline, `model_minus_NAME.auroc`.
+        """
+        flat = {f"{name}.smooth": float(words.smooth) for name, words in self.baselines.lexicons.items()}
+        for one in self.sets:
+            for row in one.rows:
+                if row.kind != "source":
+                    flat |= _flat(row_name(one, row), row)
         return {name: round(value, 4) for name, value in flat.items()}
 
     def lines(self) -> list[str]:
-        """One line a comparison, for the terminal."""
-        rows = []
-        for row in self.comparisons:
-            cells = [f"{who} {v:.4f} [{low:.4f}, {high:.4f}]" for who, (v, low, high) in row.auroc.items()]
-            rows.append("  ".join([f"{row.name:34}", *cells]))
-        return rows
+        """One line a row of tokens, for the terminal."""
+        lines = []
+        for one in self.sets:
+            for row in one.rows:
+                if row.unit == "token" and row.kind != "source":
+                    cells = [f"{who} {figures.auroc.text(4)}" for who, figures in row.scorers.items()]
+                    lines.append("  ".join([f"{row_name(one, row):34}", *cells]))
+        return lines
 
 
-_KEYS = ("auroc", "auroc.low", "auroc.high")
+def measure_all(heldout: Documents, spans: SpanFiles, model: Model, calibration: Calibration, seed: int) -> Figures:
+    """Measures on held-out documents and, where given, on human spans.
 
-
-def measure_all(
-    heldout: Documents,
-    spans: SpanFiles,
-    tokenizer: ByteTokenizer,
-    heads: TokenScores,
-    calibration: Calibration,
-    seed: int,
-) -> Figures:
-    """Measures on held-out documents and, where given, on human spans."""
-    baselines = calibration.baselines
-    scored = score(heldout.texts, document_labels(heldout.positive_D), tokenizer, heads, baselines)
-    return Figures(
-        comparisons=_by_domain(heldout, scored, seed) + _human(spans, tokenizer, heads, baselines, seed),
-        single=_single(scored, heldout, calibration),
+    Raises LeakError for a document that a threshold was chosen on, ValueError where a set has no labelled document.
+    """
+    levels, lexicons, seen = calibration.levels, calibration.baselines.lexicons, [calibration.documents.seen]
+    own = set_report(
+        "heldout",
+        in_memory(heldout),
+        model,
+        lexicons,
+        levels,
+        seed,
+        definition=HELDOUT if heldout.labels is None else "Documents kept apart from training, token labels.",
+        seen=seen,
     )
+    marked = [evaluate_set(one, model, lexicons, levels, seed, seen=seen) for one in spans.sets()]
+    return Figures(sets=[own, *marked], baselines=calibration.baselines)
 
 
-def _by_domain(heldout: Documents, scored: Scored, seed: int) -> list[Comparison]:
-    domains = np.array(heldout.domains)
-    rows = [compare("heldout.token", scored.tokens, seed)]
-    for domain in sorted(set(domains[~heldout.positive_D])):
-        mask_D = heldout.positive_D | (domains == domain)
-        pair = {who: counts.where(mask_D) for who, counts in scored.tokens.items()}
-        rows.append(compare(f"heldout.token.against_{domain}", pair, seed))
-    return rows
+def row_name(report: SetReport, row: Row) -> str:
+    """The flat name of a row: the set, its unit where there are several, and the group."""
+    several = len({other.unit for other in report.rows}) > 1
+    name = f"{report.name}.{row.unit}" if several else report.name
+    if row.kind == "all":
+        return name
+    return f"{name}.against_{row.group}" if row.borrowed == "positives" else f"{name}.{row.kind}_{row.group}"
 
 
-def _single(scored: Scored, heldout: Documents, calibration: Calibration) -> dict[str, float]:
-    documents = document_histograms(scored.document_D, heldout.positive_D)
-    single = {"heldout.document.model.auroc": auroc(*documents.pooled)}
-    single |= {f"{name}.smooth": float(words.smooth) for name, words in calibration.baselines.items()}
-    levels = {"model": calibration.token_level, **calibration.baseline_levels}
-    for who, level in levels.items():
-        single |= _at_level(f"heldout.token.{who}", scored.tokens[who], level)
-    return single | _at_level("heldout.document.model", documents, calibration.document_level)
+def _flat(name: str, row: Row) -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for who, figures in row.scorers.items():
+        flat |= _with_interval(f"{name}.{who}.auroc", figures.auroc)
+        if row.kind == "all":
+            single = {"recall": figures.recall, "average_precision": figures.natural.average_precision}
+            for share, at in (("balanced", figures.balanced), ("natural", figures.natural)):
+                single |= {f"{share}.f1": at.f1, f"{share}.precision": at.precision}
+            flat |= {f"{name}.{who}.{key}": one.value for key, one in single.items() if one.value is not None}
+            flat |= {} if row.prevalence is None else {f"{name}.{who}.prevalence": row.prevalence}
+    for who, differences in row.differences.items():
+        flat |= _with_interval(f"{name}.{MODEL}_minus_{who}.auroc", differences["auroc"])
+    return flat
 
 
-def _at_level(name: str, counts: Histograms, level: int) -> dict[str, float]:
-    positive_Q, negative_Q = counts.pooled
-    balanced, natural = operating(positive_Q, negative_Q, level, 0.5), operating(positive_Q, negative_Q, level)
-    return {
-        f"{name}.average_precision": average_precision(positive_Q, negative_Q),
-        f"{name}.prevalence": float(positive_Q.sum() / (positive_Q.sum() + negative_Q.sum())),
-        f"{name}.balanced.f1": balanced.f1,
-        f"{name}.balanced.precision": balanced.precision,
-        f"{name}.natural.f1": natural.f1,
-        f"{name}.natural.precision": natural.precision,
-        f"{name}.recall": natural.recall,
-    }
-
-
-def _human(
-    spans: SpanFiles, tokenizer: ByteTokenizer, heads: TokenScores, baselines: dict[str, Lexicon], seed: int
-) -> list[Comparison]:
-    def scored(path: Path) -> dict[str, Histograms]:
-        marked = read_marked(path, spans.prefix)
-
-        def labels(_: Sequence[str], tokens: Tokenized, first: int) -> np.ndarray:
-            return token_labels(marked, tokens, first)
-
-        return score(marked.texts, labels, tokenizer, heads, baselines).tokens
-
-    rows = []
-    if spans.craft:
-        rows.append(compare("craft.disease_in_biology", scored(spans.craft), seed))
-    if spans.bc5cdr:
-        abstracts = scored(spans.bc5cdr)
-        rows.append(compare("bc5cdr.spans_in_abstracts", abstracts, seed))
-        if spans.negatives:
-            clean = scored(spans.negatives)
-            pair = {who: against(abstracts[who], clean[who]) for who in abstracts}
-            rows.append(compare("bc5cdr.spans_against_negatives", pair, seed))
-    return rows
+def _with_interval(name: str, estimate: Estimate) -> Iterator[tuple[str, float]]:
+    for key, value in (("", estimate.value), (".low", estimate.low), (".high", estimate.high)):
+        if value is not None:
+            yield f"{name}{key}", value

@@ -1,8 +1,8 @@
-"""Documents with coarse labels, from FineWeb-Edu-shaped Parquet shards and a labels sidecar keyed by `id`.
+"""Documents with labels: coarse ones from a sidecar keyed by `id`, or those of a label set, token by token.
 
-The label is the source's (a medical textbook, a physics textbook), not a reader's: `borderline` documents, whose label
-the sidecar itself distrusts, are marked and left to the caller. The calibration split is by content hash, so it does
-not move when shards are reordered or documents added.
+The coarse label is the source's (a medical textbook, a physics textbook), not a reader's: `borderline` documents, whose
+label the sidecar itself distrusts, are marked and left to the caller. What is unknown stays a third state in `targets`,
+and whoever trains or measures leaves it out.
 """
 
 import hashlib
@@ -14,11 +14,20 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from udfs.bundle_spec import TrainingData
+from udfs.labels import DocumentLabels, token_targets
+from udfs.tokenizer import Tokenized
 
 
 @dataclass(frozen=True, kw_only=True)
 class Documents:
-    """D documents; `positive_D` is bool: the document's domain is the policy's."""
+    """D documents.
+
+    Attributes:
+        positive_D: bool, the document's own label: that of its label set where it has one, else whether its domain is
+            the policy's. borderline_D: bool, the sidecar distrusts that label.
+        clusters: a name per document for what must stay in one split (near duplicates), "" for none.
+        labels: token labels from a label set, a document each; None where only coarse labels are known.
+    """
 
     ids: list[str]
     texts: list[str]
@@ -27,6 +36,8 @@ class Documents:
     licenses: list[str]
     positive_D: np.ndarray
     borderline_D: np.ndarray
+    clusters: list[str] | None = None
+    labels: list[DocumentLabels] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -35,13 +46,33 @@ class Documents:
         """The documents for which the bool mask holds, in their order."""
         at = np.flatnonzero(mask_D)
         columns = {name: [getattr(self, name)[i] for i in at] for name in _TEXT_COLUMNS}
-        return Documents(**columns, positive_D=self.positive_D[at], borderline_D=self.borderline_D[at])
+        return Documents(
+            **columns,
+            positive_D=self.positive_D[at],
+            borderline_D=self.borderline_D[at],
+            clusters=None if self.clusters is None else [self.clusters[i] for i in at],
+            labels=None if self.labels is None else [self.labels[i] for i in at],
+        )
 
 
 _TEXT_COLUMNS = ("ids", "texts", "domains", "sources", "licenses")
 
 
-def read_documents(shards: Sequence[Path], labels: Path, positive_domain: str) -> Documents:
+def targets(documents: Documents, tokens: Tokenized, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of the tokens of the documents from `first` on: float32 [T] in 0..1, and bool [T], true where known.
+
+    They are the label set's, by any overlap (`udfs.labels.token_targets`); without one every token has its document's
+    coarse label.
+    """
+    if documents.labels is not None:
+        return token_targets(documents.labels, tokens, first)
+    lengths_D = np.diff(tokens.bounds_D1)
+    coarse_D = documents.positive_D[first : first + len(lengths_D)].astype(np.float32)
+    value_T = np.repeat(coarse_D, lengths_D)
+    return value_T, np.ones(len(value_T), dtype=bool)
+
+
+def read_documents(shards: Sequence[Path], sidecar: Path, positive_domain: str) -> Documents:
     """Reads shards (columns `id`, `text`) in the order of their names, and joins the sidecar.
 
     Raises:
@@ -51,7 +82,9 @@ def read_documents(shards: Sequence[Path], labels: Path, positive_domain: str) -
     if not shards:
         raise FileNotFoundError("no corpus shard matches the pattern; check corpus.train and corpus.heldout")
     wanted = ["id", "domain", "source", "license", "borderline"]
-    by_id = {row["id"]: row for row in pq.read_table(labels, columns=wanted).to_pylist()}
+    has_clusters = "cluster" in pq.read_schema(sidecar).names
+    columns = [*wanted, "cluster"] if has_clusters else wanted
+    by_id = {row["id"]: row for row in pq.read_table(sidecar, columns=columns).to_pylist()}
     ids, texts = [], []
     for shard in sorted(shards):
         table = pq.read_table(shard, columns=["id", "text"])
@@ -59,7 +92,7 @@ def read_documents(shards: Sequence[Path], labels: Path, positive_domain: str) -
         texts += table["text"].to_pylist()
     missing = [name for name in ids if name not in by_id]
     if missing:
-        raise KeyError(f"{labels} has no label for {len(missing)} documents, the first is {missing[0]}")
+        raise KeyError(f"{sidecar} has no label for {len(missing)} documents, the first is {missing[0]}")
     rows = [by_id[name] for name in ids]
     return Documents(
         ids=ids,
@@ -69,6 +102,7 @@ def read_documents(shards: Sequence[Path], labels: Path, positive_domain: str) -
         licenses=[row["license"] for row in rows],
         positive_D=np.array([row["domain"] == positive_domain for row in rows], dtype=bool),
         borderline_D=np.array([row["borderline"] for row in rows], dtype=bool),
+        clusters=[row["cluster"] or "" for row in rows] if has_clusters else None,
     )
 
 

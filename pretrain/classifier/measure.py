@@ -1,114 +1,123 @@
-"""The figures of a classifier and of the lexicon baselines: same tokens, same metric, side by side.
+"""Scores labelled documents once and counts: histograms per document for the classifier and for each baseline.
 
-Held-out documents carry coarse labels (a document's label on all its tokens); human spans carry token labels.
-Neither is the truth about "medical": the first rewards topic, the second single terms. Both are reported, also where
-the model loses.
+Coarse labels (a document's on all its tokens) reward topic, spans marked by people single terms; neither is the truth
+about a policy. Tokens of unknown label are counted apart and never judged. Documents stream: only histograms stay.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from pretrain.classifier.apply import batches, segment_means
-from pretrain.classifier.evaluate import Histograms, auroc, auroc_interval, histograms
+from pretrain.classifier.apply import segment_means
+from pretrain.classifier.evaluate import Histograms, joined, level_histograms
+from pretrain.classifier.labels import targets
+from pretrain.classifier.report.errors import ReportError
+from pretrain.classifier.report.leaks import check_unseen, content_keys
+from pretrain.classifier.report.mistakes import Mistakes
+from pretrain.classifier.report.model import Model, Reading, document_levels
+from pretrain.classifier.report.schema import MODEL, Unit
+from pretrain.classifier.report.sets import Chunk
 from udfs.lexicon import Lexicon
-from udfs.tokenizer import ByteTokenizer, Tokenized
-
-TokenScores = Callable[[Tokenized], np.ndarray]
-Labels = Callable[[Sequence[str], Tokenized, int], np.ndarray]
+from udfs.scores import quantize_logits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
-    """D documents: token histograms by scorer (`model` and the baselines), and the model's document logits [D]."""
+class Seen:
+    """Documents that were used before, by their content keys uint64 [K], and for what."""
 
-    tokens: dict[str, Histograms]
-    document_D: np.ndarray
-
-    @property
-    def model(self) -> Histograms:
-        """The model's token histograms."""
-        return self.tokens["model"]
+    what: str
+    keys_K: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Token AUROC (value, low, high: a 95 % interval over documents) by scorer, all on the same tokens."""
+class Measured:
+    """D documents: histograms by unit and scorer, of which a document is one unit of its own; and their names.
 
-    name: str
-    positives: int
-    negatives: int
-    auroc: dict[str, tuple[float, float, float]]
-
-
-def score(
-    texts: Sequence[str],
-    labels: Labels,
-    tokenizer: ByteTokenizer,
-    heads: TokenScores,
-    baselines: dict[str, Lexicon],
-) -> Scored:
-    """Scores texts a few at a time.
-
-    Args:
-        labels: bool [T] of some texts and their tokens; the third argument is the first text's place.
-        heads: [T, 2], token logits and the values whose mean is the document logit.
+    Attributes:
+        keys_D: content keys, uint64. left_out: documents that were not scored, by reason.
     """
-    parts: dict[str, list[Histograms]] = {name: [] for name in ("model", *baselines)}
-    documents, first = [], 0
-    for some, tokens in batches(tokenizer, texts):
-        positive_T, values_TK = labels(some, tokens, first), heads(tokens)
-        logits = {name: words.score(some, tokens) for name, words in baselines.items()}
-        logits["model"] = values_TK[:, 0]
-        for name, logits_T in logits.items():
-            parts[name].append(histograms(logits_T, positive_T, tokens.bounds_D1))
-        documents.append(segment_means(values_TK[:, 1:], tokens.bounds_D1)[:, 0])
-        first += len(some)
-    return Scored(tokens={name: joined(part) for name, part in parts.items()}, document_D=np.concatenate(documents))
+
+    counts: dict[Unit, dict[str, Histograms]]
+    domains: np.ndarray
+    sources: np.ndarray
+    keys_D: np.ndarray
+    left_out: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.keys_D)
 
 
-def document_labels(positive_D: np.ndarray) -> Labels:
-    """Coarse labels: every token has its document's."""
+def measure(
+    name: str,
+    chunks: Iterable[Chunk],
+    model: Model,
+    baselines: Mapping[str, Lexicon],
+    *,
+    seen: Iterable[Seen] = (),
+    mistakes: Mistakes | None = None,
+) -> Measured:
+    """Scores all documents under the model and the baselines.
 
-    def labels(texts: Sequence[str], tokens: Tokenized, first: int) -> np.ndarray:
-        return np.repeat(positive_D[first : first + len(texts)], np.diff(tokens.bounds_D1))
-
-    return labels
-
-
-def compare(name: str, counts: dict[str, Histograms], seed: int) -> Comparison:
-    """AUROCs and intervals of all scorers.
-
-    Raises:
-        ValueError: there is no positive or no negative token; names the comparison.
+    A token is forget where its label is at least one half. Raises LeakError for a document that was used before,
+    ReportError where no document is left or one cannot be tokenised; both name the set.
     """
-    positive_Q, negative_Q = counts["model"].pooled
-    if not positive_Q.sum() or not negative_Q.sum():
-        raise ValueError(
-            f"{name}: {positive_Q.sum():.0f} positive and {negative_Q.sum():.0f} negative tokens; "
-            "an AUROC needs both, give documents of both classes"
+    parts: dict[Unit, dict[str, list[Histograms]]] = {
+        unit: {who: [] for who in (MODEL, *baselines)} for unit in ("token", "document")
+    }
+    names, keys, left_out = [], [], {}
+    for chunk in chunks:
+        documents = chunk.documents
+        for reason, count in chunk.left_out.items():
+            left_out[reason] = left_out.get(reason, 0) + count
+        if not len(documents):
+            continue
+        for used in seen:
+            check_unseen(name, documents.ids, documents.texts, used.keys_K, used.what)
+        reading = model(documents.texts)
+        _check_tokens(name, chunk, reading)
+        value_T, known_T = targets(documents, reading.tokens)
+        for who, (levels_T, logits_D) in _scores(chunk, reading, baselines).items():
+            parts["token"][who].append(level_histograms(levels_T, value_T >= 0.5, reading.tokens.bounds_D1, known_T))
+            parts["document"][who].append(_document_histograms(chunk, logits_D))
+        if mistakes is not None:
+            mistakes.add(documents, reading, value_T >= 0.5, known_T)
+        names.append((documents.domains, documents.sources))
+        keys.append(content_keys(documents.texts))
+    if not keys:
+        raise ReportError(
+            f"{name}: no document is left to measure on; left out: {left_out or 'none, its files are empty'}"
         )
-    return Comparison(
-        name=name,
-        positives=int(positive_Q.sum()),
-        negatives=int(negative_Q.sum()),
-        auroc={who: (auroc(*part.pooled), *auroc_interval(part, seed)) for who, part in counts.items()},
+    return Measured(
+        counts={unit: {who: joined(part) for who, part in by.items()} for unit, by in parts.items()},
+        domains=np.array([domain for domains, _ in names for domain in domains], dtype=object),
+        sources=np.array([source for _, sources in names for source in sources], dtype=object),
+        keys_D=np.concatenate(keys),
+        left_out=left_out,
     )
 
 
-def against(positives: Histograms, negatives: Histograms) -> Histograms:
-    """The positive units of one set of documents against the negative units of another."""
-    none_p, none_n = np.zeros_like(negatives.positive_DQ), np.zeros_like(positives.negative_DQ)
-    return Histograms(
-        positive_DQ=np.concatenate([positives.positive_DQ, none_p]),
-        negative_DQ=np.concatenate([none_n, negatives.negative_DQ]),
-    )
+def _check_tokens(name: str, chunk: Chunk, reading: Reading) -> None:
+    if reading.tokens.failed:
+        at, why = next(iter(reading.tokens.failed.items()))
+        raise ReportError(f"{name}: document {chunk.documents.ids[at]} cannot be tokenised: {why}")
 
 
-def joined(parts: Sequence[Histograms]) -> Histograms:
-    """Documents end to end."""
-    return Histograms(
-        positive_DQ=np.concatenate([part.positive_DQ for part in parts]),
-        negative_DQ=np.concatenate([part.negative_DQ for part in parts]),
-    )
+def _scores(
+    chunk: Chunk, reading: Reading, baselines: Mapping[str, Lexicon]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By scorer: grid scores of the tokens, and logits of the documents (a baseline's: the mean over its tokens)."""
+    scores = {MODEL: (reading.levels_T, reading.document_D)}
+    empty_D = np.diff(reading.tokens.bounds_D1) == 0
+    for who, words in baselines.items():
+        logits_T = words.score(chunk.documents.texts, reading.tokens)
+        means_D = segment_means(logits_T[:, None], reading.tokens.bounds_D1)[:, 0]
+        scores[who] = quantize_logits(logits_T), np.where(empty_D, np.nan, means_D)
+    return scores
+
+
+def _document_histograms(chunk: Chunk, logits_D: np.ndarray) -> Histograms:
+    """A document without tokens has no score, so nothing is known of it."""
+    known_D = chunk.known_D & ~np.isnan(logits_D)
+    bounds_D1 = np.arange(len(logits_D) + 1)
+    return level_histograms(document_levels(logits_D), chunk.documents.positive_D, bounds_D1, known_D)

@@ -1,4 +1,4 @@
-"""Fits the bundled classifier from coarse document labels: documents in, a bundle with its card out.
+"""Fits a classifier by a recipe: labelled documents in, a bundle with its card out.
 
 One file to read for the order of the steps; every step is a file beside it. Nothing here is specific to medicine but
 the configuration. Not part of the scoring path: a platform that scores with a finished bundle never runs it.
@@ -6,200 +6,126 @@ the configuration. Not part of the scoring path: a platform that scores with a f
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
 
-from pretrain.classifier.apply import MARGIN, WINDOW, pooled_features, token_values
-from pretrain.classifier.calibrate import Calibration, SmoothConfig, calibrate
+from pretrain.classifier.calibrate import Calibration, calibrate
 from pretrain.classifier.card import card
-from pretrain.classifier.document_head import fit_document_head
-from pretrain.classifier.figures import Figures, SpanFiles, measure_all
-from pretrain.classifier.labels import Documents, content_share, provenance, read_documents
-from pretrain.classifier.measure import document_labels, score
-from pretrain.classifier.pools import TargetConfig, build_pools
-from pretrain.classifier.splice import SpliceConfig, rows
-from pretrain.classifier.topics import topic_embedding
-from pretrain.classifier.trainer import TrainConfig, train
-from pretrain.classifier.vocabulary import train_vocabulary
+from pretrain.classifier.config import FitConfig, FrozenHead
+from pretrain.classifier.corpus import Corpus, read_corpus
+from pretrain.classifier.figures import Figures, measure_all
+from pretrain.classifier.fitted import Fitted
+from pretrain.classifier.heads.fit import fit_frozen
+from pretrain.classifier.joint.fit import fit_finetune, fit_joint
+from pretrain.classifier.labels import provenance
+from pretrain.classifier.report.model import heads_model
+from pretrain.classifier.report.reissue import record_documents
+from pretrain.classifier.teacher import Teacher
 from udfs.bundle import Bundle, save
-from udfs.bundle_spec import BundleDraft
+from udfs.bundle_spec import BundleDraft, FitRecord
 from udfs.lexicon import learn
-from udfs.tokenizer import ByteTokenizer, Tokenized
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CorpusConfig(_Config):
-    """Where the documents are. `train` and `heldout` are file patterns; paths are relative to the current folder.
-
-    Attributes:
-        licenses: licences of documents that may be trained on; documents under others are left out of training.
-        positive_domain: the value of the sidecar's `domain` that the policy forbids.
-        calibration: share of the train documents, by content hash, kept for choosing thresholds.
-    """
-
-    train: str
-    train_labels: Path
-    heldout: str
-    heldout_labels: Path
-    licenses: list[str]
-    positive_domain: str
-    calibration: float = Field(default=0.08, gt=0, lt=1)
-
-
-class FitConfig(_Config):
-    """The recipe's settings; `conf/classifiers/medicine-tiny.yaml` holds those of the bundled classifier.
-
-    Attributes:
-        out: the bundle's folder. vocabulary: size of the tokenizer to train.
-        encoder: `type` and shape, without `vocab_size`.
-        document_head_documents: training documents per class that the document head is fitted on.
-    """
-
-    name: str
-    policy: str
-    out: Path
-    seed: int = 0
-    threads: int = Field(default=2, ge=1)
-    corpus: CorpusConfig
-    spans: SpanFiles = SpanFiles()
-    vocabulary: int = Field(default=8192, ge=257)
-    encoder: dict[str, Any]
-    splice: SpliceConfig = SpliceConfig()
-    target: TargetConfig = TargetConfig()
-    train: TrainConfig = TrainConfig()
-    document_head_documents: int = Field(default=800, ge=2)
-    smooth: SmoothConfig = SmoothConfig()
-
-
-def fit(config: FitConfig, report: Callable[[str], None] = print) -> dict[str, int]:
+def fit(
+    config: FitConfig, report: Callable[[str], None] = print, *, definition_id: str | None = None
+) -> dict[str, int]:
     """Trains, calibrates, measures and writes the bundle `config.out`; returns counts of documents and tokens.
 
+    Args:
+        definition_id: the hash of the policy `config.policy`, which label sets must carry; None leaves it unchecked.
+
     Raises:
+        LabelError, EncoderError, BundleError: labels, encoder or teacher are not what the recipe says.
         FileNotFoundError, KeyError, ValueError: a step cannot be done with these documents; the message says why.
     """
     torch.set_num_threads(config.threads)
-    training, calibration, heldout, left_out = _documents(config)
-    report(f"{len(training)} training, {len(calibration)} calibration, {len(heldout)} held-out documents")
+    corpus = _taught(config, read_corpus(config.corpus, definition_id))
+    report(
+        f"{len(corpus.training)} training, {len(corpus.calibration)} calibration, {len(corpus.heldout)} held-out "
+        f"documents; left out: {corpus.left_out}"
+    )
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer = ByteTokenizer.load(
-            train_vocabulary(training.texts, config.vocabulary, Path(folder) / "tokenizer.json")
-        )
-        report(f"tokenizer of {tokenizer.vocab_size} tokens, {tokenizer.sha256[:16]}")
-        words = learn(training.texts, training.positive_D)
-        pools = build_pools(training, config.splice.near_domain, tokenizer, words, config.target)
-        encoder_config = {**config.encoder, "vocab_size": tokenizer.vocab_size}
-        encoder, head = train(
-            encoder_config,
-            config.train,
-            lambda step: rows(pools, config.splice, config.seed, step),
-            embedding_VD=topic_embedding(pools.all, tokenizer.vocab_size, config.encoder["dim"], config.seed),
-            seed=config.seed,
-            report=report,
-        )
-        heads = {
-            "token.weight": head.weight.detach()[0],
-            "token.bias": head.bias.detach(),
-            **_document_head(config, encoder, tokenizer, training),
-        }
-        read = _reader(encoder, heads)
+        fitted = _method(config)(config, corpus, Path(folder), report)
+        model = heads_model(fitted.tokenizer, fitted.reader())
         report("calibrating")
-        scored = score(calibration.texts, document_labels(calibration.positive_D), tokenizer, read, {})
-        calibrated = calibrate(scored, calibration, tokenizer, words, config.smooth)
+        words = learn(corpus.training.texts, corpus.training.positive_D)
+        judged = corpus.label_sets.get("teacher") or corpus.label_sets.get("train", "coarse")
+        calibrated = calibrate(corpus.calibration, model, words, config.smooth, config.goals, labels=judged)
         report("measuring")
-        figures = measure_all(heldout, config.spans, tokenizer, read, calibrated, config.seed)
-        bundle = _save(config, training, encoder_config, encoder, heads, tokenizer, calibrated, figures)
+        figures = measure_all(corpus.heldout, config.spans, model, calibrated, config.seed)
+        bundle = _save(config, corpus, fitted, calibrated, figures, definition_id)
     report(f"{bundle.path} {bundle.bundle_id}")
     for line in figures.lines():
         report(line)
     return {
-        "training_documents": len(training),
-        "calibration_documents": len(calibration),
-        "heldout_documents": len(heldout),
-        "left_out_documents": left_out,
-        "tokens_drawn": _tokens_drawn(config),
+        "training_documents": len(corpus.training),
+        "calibration_documents": len(corpus.calibration),
+        "heldout_documents": len(corpus.heldout),
+        "left_out_documents": sum(corpus.left_out.values()),
+        "tokens_drawn": fitted.tokens,
     }
 
 
-def _documents(config: FitConfig) -> tuple[Documents, Documents, Documents, int]:
-    """Training, calibration and held-out documents, and how many train documents were left out."""
-    corpus = config.corpus
-    known = read_documents(_files(corpus.train), corpus.train_labels, corpus.positive_domain)
-    allowed_D = np.array([license_ in corpus.licenses for license_ in known.licenses], dtype=bool)
-    usable = known.where(allowed_D & ~known.borderline_D)
-    calibration_D = content_share(usable.texts) < corpus.calibration
-    heldout = read_documents(_files(corpus.heldout), corpus.heldout_labels, corpus.positive_domain)
-    return (
-        usable.where(~calibration_D),
-        usable.where(calibration_D),
-        heldout.where(~heldout.borderline_D),
-        len(known) - len(usable),
+def _method(config: FitConfig) -> Callable[[FitConfig, Corpus, Path, Callable[[str], None]], Fitted]:
+    if isinstance(config.head, FrozenHead):
+        return fit_frozen
+    return fit_joint if config.head.method == "joint" else fit_finetune
+
+
+def _taught(config: FitConfig, corpus: Corpus) -> Corpus:
+    """The corpus under the teacher's labels, where there is one; held-out documents keep their own."""
+    if config.teacher is None:
+        return corpus
+    teacher = Teacher(config.teacher, config.threads, config.device)
+    training = teacher.label(corpus.training, soft=config.teacher.soft)
+    calibration = teacher.label(corpus.calibration, soft=False)
+    return replace(
+        corpus,
+        training=training.documents,
+        calibration=calibration.documents,
+        label_sets={**corpus.label_sets, "teacher": f"{teacher.bundle.spec.name} {teacher.bundle.bundle_id}"},
+        left_out={**corpus.left_out, "not_scored_by_teacher": training.unknown + calibration.unknown},
     )
-
-
-def _tokens_drawn(config: FitConfig) -> int:
-    """Upper bound of the tokens trained on: an unspliced row ends early where its document does."""
-    return config.train.steps * config.splice.rows * config.splice.row_tokens
-
-
-def _files(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    return sorted(path.parent.glob(path.name))
-
-
-def _document_head(
-    config: FitConfig, encoder: nn.Module, tokenizer: ByteTokenizer, training: Documents
-) -> dict[str, torch.Tensor]:
-    """Fits on the documents of each class with the lowest content hashes, as many as configured."""
-    order_D = np.argsort(content_share(training.texts), kind="stable")
-    chosen = [order_D[training.positive_D[order_D] == value] for value in (True, False)]
-    mask_D = np.zeros(len(training), dtype=bool)
-    mask_D[np.concatenate([part[: config.document_head_documents] for part in chosen])] = True
-    some = training.where(mask_D)
-    features_DK = pooled_features(encoder, config.encoder["dim"], tokenizer, some.texts)
-    weight_K, bias = fit_document_head(features_DK, some.positive_D)
-    return {"document.weight": torch.tensor(weight_K).float(), "document.bias": torch.tensor([bias]).float()}
-
-
-def _reader(encoder: nn.Module, heads: dict[str, torch.Tensor]) -> Callable[[Tokenized], np.ndarray]:
-    """Token logits and the values whose mean is the document logit, [T, 2]."""
-    weights = torch.stack([heads["token.weight"], heads["document.weight"]], dim=1)
-    biases = torch.cat([heads["token.bias"], heads["document.bias"]])
-    return lambda tokens: token_values(encoder, lambda x_PD: x_PD @ weights + biases, tokens, 2)
 
 
 def _save(
     config: FitConfig,
-    training: Documents,
-    encoder_config: dict[str, Any],
-    encoder: nn.Module,
-    heads: dict[str, torch.Tensor],
-    tokenizer: ByteTokenizer,
+    corpus: Corpus,
+    fitted: Fitted,
     calibrated: Calibration,
     figures: Figures,
+    definition_id: str | None,
 ) -> Bundle:
     draft = BundleDraft(
         name=config.name,
         policy=config.policy,
-        encoder=encoder_config,
-        window=WINDOW,
-        margin=MARGIN,
+        definition_id=definition_id,
+        encoder=fitted.config,
+        heads=fitted.specs,
+        window=fitted.walk.window,
+        margin=fitted.walk.margin,
         thresholds=calibrated.thresholds,
-        training_data=provenance(training),
-        metrics=figures.metrics(),
+        cascade=calibrated.cascade,
+        calibration=calibrated.documents.data,
+        training_data=provenance(corpus.training),
+        fit=FitRecord(
+            method=config.head.method,
+            encoder=fitted.name,
+            labels=corpus.label_sets,
+            splits=corpus.split_hashes(),
+            chosen=fitted.chosen,
+            trials=fitted.trials,
+        ),
+        metrics=figures.metrics() | calibrated.metrics,
     )
-    return save(
+    saved = save(
         config.out,
         draft,
-        encoder=encoder.state_dict(),
-        heads=heads,
-        tokenizer=tokenizer.path,
-        card=card(draft, figures, _tokens_drawn(config), config.threads),
+        encoder=fitted.encoder.state_dict(),
+        heads=fitted.heads,
+        tokenizer=fitted.tokenizer.path,
+        card=card(draft, figures, fitted.tokens, config.threads, config.notes),
     )
+    return record_documents(saved, calibrated.documents)

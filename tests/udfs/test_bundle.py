@@ -37,9 +37,9 @@ def test_saved_weights_come_back_rounded_to_float16(made):
     assert {weight.dtype for weight in encoder.parameters()} == {torch.float32}
     assert all(torch.equal(w, w.to(torch.float16).float()) for w in encoder.parameters())
     assert made.encoder(dtype=torch.bfloat16).embedding.weight.dtype == torch.bfloat16
-    weights, biases = made.heads()
-    assert (weights.shape, biases.shape) == ((16, 2), (2,))
-    assert encoder(torch.tensor([1, 2]), torch.tensor([0, 2])).shape == (2, 16)
+    features = encoder(torch.tensor([1, 2]), torch.tensor([0, 2]))
+    assert features.shape == (2, 16)
+    assert made.heads()(features).shape == (2, 2)
 
 
 def test_a_saved_bundle_can_be_read_by_every_user(made):
@@ -162,9 +162,8 @@ def test_the_shipped_bundle_scores_a_medical_passage_above_its_surroundings(ship
     medical = "Patients with severe hypertension were treated with antihypertensive drugs to prevent stroke. "
     text = before * 2 + medical + before * 2
     tokens = shipped.tokenizer().encode([text])
-    weights, biases = shipped.heads()
     features = shipped.encoder()(torch.from_numpy(tokens.ids_T).long(), torch.from_numpy(tokens.bounds_D1))
-    logits_T = (features @ weights + biases)[:, 0]
+    logits_T = shipped.heads()(features)[:, 0]
     ends_T = torch.from_numpy(tokens.bytes_T).cumsum(0)
     inside_T = (ends_T > 2 * len(before)) & (ends_T <= 2 * len(before) + len(medical))
     assert logits_T[inside_T].mean() > logits_T[~inside_T].mean() + 3

@@ -116,8 +116,10 @@ def test_no_tokens_give_no_features(encoder):
 
 
 def test_unknown_type_is_refused_with_the_known_ones():
-    assert kinds() == ["sliding"]
-    with pytest.raises(ValueError, match=r"'gpt' is not known; the known types are: sliding"):
+    assert kinds() == ["bilm", "huggingface", "masked", "sliding"]
+    with pytest.raises(
+        ValueError, match=r"'gpt' is not known; the known types are: bilm, huggingface, masked, sliding"
+    ):
         build({"type": "gpt"})
     with pytest.raises(ValueError, match="None is not known"):
         build({"vocab_size": 5})

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from udfs.rule import ACTIONS, PolicyScores, Rule, decide, token_spans
@@ -105,3 +107,56 @@ def test_scores_of_different_texts_are_refused():
 def test_a_low_threshold_above_the_threshold_is_refused():
     with pytest.raises(ValidationError, match=r"low_threshold 0.9 is above threshold 0.5"):
         Rule(threshold=0.5, low_threshold=0.9)
+
+
+@pytest.mark.parametrize("action", ["mask", "hide", "drop"])
+def test_the_cascade_leaves_documents_below_its_threshold_whole(action):
+    scores = stored([0.9, 0.1], [0.9, 0.1], [0.1, 0.1], document_scores=[0.3, 0.7, 0.7])
+    decision = decide([(Rule(threshold=0.5, action=action, cascade_threshold=0.7), 0.5, scores)])
+    assert [ACTIONS[chosen] for chosen in decision.action_D] == ["keep", action, "keep"]
+    assert decision.forget_bytes_D.tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0])
+def test_without_a_cascade_the_document_score_spares_nothing(threshold):
+    scores = stored([0.9], document_scores=[0.0])
+    decision = decide([(Rule(threshold=0.5, cascade_threshold=threshold), 0.5, scores)])
+    assert decision.forget_bytes_D.tolist() == [2]
+
+
+def test_the_cascade_of_one_policy_is_not_that_of_another():
+    low, high = stored([0.9, 0.1], document_scores=[0.2]), stored([0.1, 0.9], document_scores=[0.9])
+    rule = Rule(threshold=0.5, cascade_threshold=0.5)
+    decision = decide([(rule, 0.5, low), (rule, 0.5, high)])
+    assert decision.spans.start_N.tolist() == [2]
+    assert decision.policy_N.tolist() == [1]
+
+
+def test_a_document_score_that_is_no_number_spares_nothing():
+    scores = stored([0.9], document_scores=[float("nan")])
+    assert decide([(Rule(threshold=0.5, cascade_threshold=0.9), 0.5, scores)]).forget_bytes_D.tolist() == [2]
+
+
+def test_the_document_head_still_drops_what_the_cascade_has_left_whole():
+    rule = Rule(threshold=0.5, cascade_threshold=0.9, drop_document_score=0.6)
+    scores = stored([0.9], [0.9], document_scores=[0.7, 0.5])
+    assert [ACTIONS[chosen] for chosen in decide([(rule, 0.5, scores)]).action_D] == ["drop", "keep"]
+
+
+documents = st.lists(
+    st.tuples(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=6), st.floats(0.01, 0.99)), min_size=1, max_size=5
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents=documents, cascade=st.floats(0.01, 0.99), dilate=st.integers(0, 2))
+def test_a_cascade_changes_nothing_but_the_documents_below_it(documents, cascade, dilate):
+    scores = stored(*[tokens for tokens, _ in documents], document_scores=[score for _, score in documents])
+    rule = Rule(threshold=0.6, low_threshold=0.4, bridge_tokens=1, dilate_tokens=dilate)
+    without = decide([(rule, 0.5, scores)])
+    found = decide([(rule.model_copy(update={"cascade_threshold": cascade}), 0.5, scores)])
+    passes_D = np.array([score >= cascade for _, score in documents])
+    assert found.forget_bytes_D.tolist() == np.where(passes_D, without.forget_bytes_D, 0).tolist()
+    owner_N = np.searchsorted(without.byte_bounds_D1, without.spans.start_N, side="right") - 1
+    assert found.spans.start_N.tolist() == without.spans.start_N[passes_D[owner_N]].tolist()
+    assert found.spans.end_N.tolist() == without.spans.end_N[passes_D[owner_N]].tolist()

@@ -1,0 +1,78 @@
+"""Labels of texts, as Claude gave them, become the label set of a source: a small Parquet table that Spark joins.
+
+The table, one row per text that was asked about, stays under `claude/` below the tables' root for whoever looks.
+A document whose text was not asked about is unknown, with the reason; so is one whose text nobody could read.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import JsonValue
+
+from jobs.labelling.claude.flags import flags
+from jobs.labelling.config import LabelConfig
+from jobs.labelling.documents import Documents
+from jobs.labelling.label_set import REVIEW, commit_labels
+from udfs.labels import DocumentLabels, encode_labels
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+NOT_ASKED = "not_asked: outside the sample"
+
+
+def noted(text: str, reasons: Iterable[str]) -> str | None:
+    """The note of a text: why it or a part of it is unknown, then what a person should look at; None for nothing."""
+    found = flags(text)
+    parts = [*dict.fromkeys(reasons), *([f"{REVIEW}: {', '.join(found)}"] if found else [])]
+    return "; ".join(parts) or None
+
+
+def publish(
+    config: LabelConfig,
+    spark: "SparkSession",
+    name: str,
+    source: Documents,
+    labels: Mapping[str, DocumentLabels],
+    settings: dict[str, JsonValue],
+) -> dict[str, Any]:
+    """Commits the label set `name` for every document of the source, from labels by text hash. Returns the counts."""
+    file = write(config, name, labels)
+    rows = _joined(source.frame, spark.read.parquet(str(file)))
+    return commit_labels(config, spark, name, rows, source.count, {"source": source.versions, **settings})
+
+
+def write(config: LabelConfig, name: str, labels: Mapping[str, DocumentLabels]) -> Path:
+    """Writes labels by text hash as `claude/NAME.parquet`. Raises LabelError for spans out of order."""
+    hashes = pa.array(list(labels), pa.string())
+    table = pa.Table.from_batches([encode_labels(hashes, hashes, list(labels.values()))]).drop_columns(["doc_id"])
+    file = config.tables.folder / "claude" / f"{name}.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    staging = file.with_name(f".{file.name}.{os.getpid()}")
+    pq.write_table(table, staging)
+    os.replace(staging, file)
+    return file
+
+
+def _joined(documents: "DataFrame", answers: "DataFrame") -> "DataFrame":
+    """Rows of LABEL_SCHEMA: each document with its text's labels, or unknown as a whole with a note."""
+    from pyspark.sql import functions as F
+
+    answered = answers.withColumn("asked", F.lit(True)).withColumnRenamed("note", "answer_note")
+    size = F.octet_length("text")
+    whole = F.expr("array(named_struct('start', 0, 'end', octet_length(text)))")
+    readable = F.col("note").isNull() & (size > 0)
+    nothing = F.expr("cast(array() as array<struct<start: int, end: int>>)")
+    no_spans = F.expr("cast(array() as array<struct<start: int, end: int, value: float>>)")
+    return documents.join(F.broadcast(answered), "text_hash", "left").select(
+        "doc_id",
+        "text_hash",
+        F.coalesce("spans", no_spans).alias("spans"),
+        F.coalesce("unknown", F.when(readable, whole).otherwise(nothing)).alias("unknown"),
+        "document",
+        F.coalesce("note", "answer_note", F.when(F.col("asked").isNull(), NOT_ASKED)).alias("note"),
+    )

@@ -1,0 +1,64 @@
+"""What the SAE verbs have in common: the slice, the model under it, and whether the two fit, checked before any task.
+
+The tables `sae/stats` and `sae/contexts` are Parquet whatever `tables.format` says, for `describe` and `select` read
+them without Spark.
+"""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from jobs.errors import InputError
+from jobs.labelling.config import LabelConfig
+from jobs.labelling.sae.config import SaeConfig
+from jobs.tables import Table
+from udfs.sae.slice import SaeError, SaeSlice
+
+
+def slice_path(config: LabelConfig, sae: SaeConfig) -> Path:
+    """Where the slice lies, as an absolute path: executors work in folders of their own."""
+    return Path(sae.slice).absolute() if sae.slice else config.tables.folder / "sae" / "slice.safetensors"
+
+
+def load_slice(config: LabelConfig, sae: SaeConfig) -> SaeSlice:
+    """The slice. Raises InputError as `SaeSlice.load` raises SaeError."""
+    try:
+        return SaeSlice.load(slice_path(config, sae))
+    except SaeError as error:
+        raise InputError(str(error)) from error
+
+
+def latent_ids(given: tuple[int, ...] | str | None) -> tuple[int, ...] | None:
+    """The ids that `sae.latents` names, ascending; None for all. Raises InputError: a file that has none, no ids."""
+    if given is None or given == "all":
+        return None
+    ids = _read_ids(Path(given)) if isinstance(given, str) else list(given)
+    if not ids or not all(isinstance(one, int) and one >= 0 for one in ids):
+        raise InputError(
+            f"sae.latents: {given if isinstance(given, str) else ids[:5]}: no latents, or not whole numbers"
+        )
+    return tuple(sorted(set(ids)))
+
+
+def _read_ids(path: Path) -> list[int]:
+    try:
+        if path.suffix == ".parquet":
+            return pq.read_table(path, columns=["latent_id"]).column("latent_id").to_pylist()
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # Arrow's and JSON's errors are ValueErrors
+        raise InputError(f"sae.latents: {path} cannot be read: {error}") from error
+    found = content.get("latents") if isinstance(content, dict) else content
+    if not isinstance(found, list):
+        raise InputError(f"sae.latents: {path} holds neither a list of latents nor one under `latents`")
+    return found
+
+
+def stats_table(config: LabelConfig) -> Table:
+    """Statistics per latent (udfs/sae/statistics.py)."""
+    return Table(config.tables.folder / "sae" / "stats", "parquet")
+
+
+def contexts_table(config: LabelConfig) -> Table:
+    """Top contexts per latent (udfs/sae/contexts.py)."""
+    return Table(config.tables.folder / "sae" / "contexts", "parquet")

@@ -1,0 +1,1 @@
+"""Heads on frozen features: which tokens, their features on disk, the fits, and the choice between them."""

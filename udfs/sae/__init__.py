@@ -1,0 +1,1 @@
+"""Sparse autoencoders inside an executor: hidden values of a model, the latents they fire, what that labels."""
