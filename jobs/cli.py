@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -100,6 +102,13 @@ ENCODER = Verb(
     module="jobs.pretrain_encoder",
     spark=False,
     model="pretrain.language.config:EncoderConfig",
+)
+FIT = Verb(
+    name="recipe",
+    help="Train a classifier bundle by a recipe (`fit --config FILE` is enough).",
+    module="jobs.fit",
+    spark=False,
+    model="pretrain.classifier.config:FitConfig",
 )
 FIT_REPORT = Verb(
     name="report",
@@ -198,7 +207,7 @@ def _add(to: typer.Typer, verb: Verb) -> None:
 
 for _app, _verbs in (
     (app, (*VERBS, CALIBRATE)),
-    (fit_app, (FIT_REPORT,)),
+    (fit_app, (FIT, FIT_REPORT)),
     (pretrain_app, (PLAN, TRAIN, ENCODER)),
     (label_app, LABEL_VERBS),
     (sae_app, SAE_VERBS),
@@ -272,28 +281,28 @@ def doctor(
         raise typer.Exit(1)
 
 
-@fit_app.command("recipe")
-def fit(
-    config: Annotated[str, typer.Option("--config", "-c", help="A recipe, such as classifiers/medicine-tiny.")],
+@fit_app.command("weak-to-strong")
+def weak_to_strong(
+    weak: Annotated[str, typer.Option(help="The recipe of the classifier that labels.")],
+    strong: Annotated[str, typer.Option(help="The recipe of the classifier that learns from it.")],
+    out: Annotated[Path, typer.Option(help="The folder of the three bundles and recovered_gap.json.")],
     overrides: Overrides = None,
+    soft: Annotated[bool, typer.Option(help="Learn the weak one's probabilities instead of its decisions.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a classifier bundle by a recipe (`fit --config FILE` is enough)."""
+    """Train a strong classifier on a weak one's labels: how much of the gap between them is recovered?"""
+    recipes = [_load(file, overrides, show=False, model=FIT.model) for file in (weak, strong)]
 
     def run() -> dict[str, Any]:
-        from jobs.config import load_section
-        from pretrain.classifier.recipe import FitConfig
-        from pretrain.classifier.recipe import fit as train
+        from jobs.fit import weak_to_strong
 
-        return train(load_section(FitConfig, config, overrides or ()))
+        return weak_to_strong(*recipes, out, soft)
 
     _finish(_guard(run), as_json)
 
 
 def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:
     """Imports a verb's job and runs it; a Spark verb in the running or a new session."""
-    from importlib import import_module
-
     if not verb.spark:
         return getattr(import_module(verb.module), verb.function)(config)
     from jobs.errors import executor_errors
@@ -327,17 +336,27 @@ def _session(config: "Config | LabelConfig") -> Any:
 
 
 def _load(path: str, overrides: list[str] | None, show: bool, model: str = "jobs.config:Config") -> Any:
-    from importlib import import_module
-
     from jobs.config import load_section, to_yaml
     from jobs.policies import content_id
 
-    module, name = model.split(":")
-    config = _guard(lambda: load_section(getattr(import_module(module), name), path, overrides or ()))
+    config = _guard(lambda: load_section(_model(model), path, overrides or ()))
     if show:
         typer.echo(to_yaml(config) + f"# config_id: {content_id(config.model_dump(mode='json'))}")
         raise typer.Exit
     return config
+
+
+def _model(name: str) -> Any:
+    """The class of a verb's configuration. Raises InputError when what it needs is not installed."""
+    from jobs.errors import InputError
+
+    module, found = name.split(":")
+    try:
+        return getattr(import_module(module), found)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] in ("jobs", "udfs", "pretrain"):
+            raise
+        raise InputError(f"{error.name} is not installed; pip install 'tokensieve[score,transformers]'") from error
 
 
 def _guard(call: Callable[[], Result]) -> Result:

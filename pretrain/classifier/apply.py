@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
+from pretrain.classifier.errors import FitError
 from udfs import packed_forward
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
@@ -64,14 +65,14 @@ def batches(tokenizer: ByteTokenizer, texts: Sequence[str]) -> Iterator[tuple[Se
     """The texts a few at a time, with their tokens.
 
     Raises:
-        ValueError: a text cannot be tokenised; names its place.
+        FitError: a text cannot be tokenised; names its place.
     """
     for first in range(0, len(texts), _BATCH):
         some = texts[first : first + _BATCH]
         tokens = tokenizer.encode(some)
         if tokens.failed:
             at, why = next(iter(tokens.failed.items()))
-            raise ValueError(f"text {first + at} cannot be tokenised: {why}")
+            raise FitError(f"text {first + at} cannot be tokenised: {why}")
         yield some, tokens
 
 

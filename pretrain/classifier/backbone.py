@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 from torch import nn
 
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.joint.trainer import rounded
 from udfs import hugging_face
 from udfs.bundle import Bundle, resolve
@@ -89,7 +90,7 @@ def load_backbone(config: EncoderConfig) -> Backbone:
 
     Raises:
         EncoderError, BundleError: it is missing, changed, or lacks one of the layers.
-        ValueError: the section describes a fresh encoder.
+        FitError: the section describes a fresh encoder.
     """
     if config.hugging_face is not None:
         layers = config.layers if config.layers != "sweep" else range(1, _depth(config) + 1)
@@ -103,11 +104,11 @@ def load_backbone(config: EncoderConfig) -> Backbone:
         bundle = Bundle.load(resolve(config.bundle))
         name, found = f"bundle {bundle.spec.name} {bundle.bundle_id}", PretrainedEncoder.from_bundle(bundle)
     else:
-        raise ValueError("encoder.type describes a fresh encoder, which needs head.method joint")
+        raise FitError("encoder.type describes a fresh encoder, which needs head.method joint")
     depth = found.config["layers"]
     if isinstance(depth, int):
         if config.layers not in ("sweep", [depth]):
-            raise ValueError(f"encoder.layers: an encoder of type {found.config['type']} has no layers to choose from")
+            raise FitError(f"encoder.layers: an encoder of type {found.config['type']} has no layers to choose from")
         return Backbone(name=name, encoder=found, layers=(depth,))
     wanted = tuple(range(1, max(depth) + 1)) if config.layers == "sweep" else tuple(config.layers)
     return Backbone(name=name, encoder=found.with_layers(wanted), layers=wanted)

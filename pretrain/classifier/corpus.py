@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.label_set import join, read_label_set
 from pretrain.classifier.labels import Documents, read_documents
 from pretrain.classifier.splits import half_share, touches, unit_share
@@ -23,9 +24,11 @@ class CorpusConfig(BaseModel):
 
     Attributes:
         train_labels, heldout_labels: the sidecars with coarse labels (columns id, domain, source, license, borderline
-            and, where known, cluster).
+            and, where known, cluster); None where a label set says everything.
         train_label_set, heldout_label_set: folders of label sets (tables `labels/NAME`) that give token labels; None:
             a token's label is its document's coarse one.
+        document_share: a document whose label set says nothing of it as a whole is positive where at least this share
+            of its known bytes is; None: it has its sidecar's label.
         licenses: licences of documents that may be trained on; documents under others are left out of training.
         positive_domain: the value of the sidecar's `domain` that the policy forbids.
         calibration: share of the train documents, by content hash, kept for choosing thresholds and settings.
@@ -36,21 +39,37 @@ class CorpusConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     train: str
-    train_labels: Path
+    train_labels: Path | None = None
     train_label_set: Path | None = None
     heldout: str | None = None
     heldout_labels: Path | None = None
     heldout_label_set: Path | None = None
-    licenses: list[str]
-    positive_domain: str
+    document_share: float | None = Field(default=None, gt=0, le=1)
+    licenses: list[str] | None = None
+    positive_domain: str | None = None
     calibration: float = Field(default=0.08, gt=0, lt=1)
     test: float = Field(default=0.0, ge=0, lt=1)
     half: Literal["first", "second"] | None = None
 
     @model_validator(mode="after")
+    def _labelled(self) -> "CorpusConfig":
+        sidecar = self.train_labels is not None
+        if not sidecar and self.train_label_set is None:
+            raise ValueError("training documents need labels: give train_labels, train_label_set, or both")
+        for name in ("licenses", "positive_domain"):
+            if (getattr(self, name) is not None) != sidecar:
+                raise ValueError(f"{name} is about the sidecar's column: train_labels and {name} go together")
+        labels = (self.heldout_labels, self.heldout_label_set)
+        if self.heldout is not None and labels == (None, None):
+            raise ValueError("held-out documents need labels: give heldout_labels, heldout_label_set, or both")
+        if self.heldout is None and self.heldout_labels is not None:
+            raise ValueError("heldout_labels needs heldout")
+        if self.heldout_labels is not None and not sidecar:
+            raise ValueError("heldout_labels needs train_labels: what counts as positive is said once")
+        return self
+
+    @model_validator(mode="after")
     def _one_test_split(self) -> "CorpusConfig":
-        if (self.heldout is None) != (self.heldout_labels is None):
-            raise ValueError("heldout and heldout_labels go together")
         if (self.heldout is None) == (self.test == 0):
             raise ValueError("documents to report on come from either heldout or test: give exactly one of them")
         if self.heldout is None and self.heldout_label_set is not None:
@@ -83,9 +102,9 @@ def read_corpus(config: CorpusConfig, definition_id: str | None = None) -> Corpu
         definition_id: the hash of the policy that label sets must be of; None leaves that unchecked.
 
     Raises:
-        FileNotFoundError, KeyError: as `read_documents`.
+        FileNotFoundError, FitError: as `read_documents`.
         LabelError: as `read_label_set` and `join`.
-        ValueError: a split is empty; names the split and what was left out.
+        FitError: a split is empty (names it and what was left out), or nobody says what a document's own label is.
     """
     left_out: dict[str, int] = {}
     label_sets: dict[str, str] = {}
@@ -94,13 +113,19 @@ def read_corpus(config: CorpusConfig, definition_id: str | None = None) -> Corpu
         if path is None:
             return documents
         found = read_label_set(path, definition_id)
-        joined = join(documents, found)
+        joined = join(documents, found, config.document_share)
         label_sets[name] = f"{found.name} {found.batch}"
         left_out[f"{name}_not_in_label_set"], left_out[f"{name}_unknown"] = joined.missing, joined.unknown
+        if config.train_labels is None and joined.without_document_label:
+            raise FitError(
+                f"{path} says of {joined.without_document_label} documents which tokens, but not whether the document "
+                "is forbidden: set corpus.document_share, or give a sidecar"
+            )
         return joined.documents
 
     known = read_documents(_files(config.train), config.train_labels, config.positive_domain)
-    allowed_D = np.array([license_ in config.licenses for license_ in known.licenses], dtype=bool)
+    licenses = config.licenses if config.licenses is not None else set(known.licenses)
+    allowed_D = np.array([license_ in licenses for license_ in known.licenses], dtype=bool)
     left_out["other_licence"] = int((~allowed_D).sum())
     left_out["borderline"] = int((allowed_D & known.borderline_D).sum())
     usable = labelled("train", known.where(allowed_D & ~known.borderline_D), config.train_label_set)
@@ -108,7 +133,7 @@ def read_corpus(config: CorpusConfig, definition_id: str | None = None) -> Corpu
     first = config.calibration + config.test
     heldout = usable.where((share_D >= config.calibration) & (share_D < first))
     rest_D = share_D >= first
-    if config.heldout is not None and config.heldout_labels is not None:
+    if config.heldout is not None:
         heldout = read_documents(_files(config.heldout), config.heldout_labels, config.positive_domain)
         heldout = labelled("heldout", heldout.where(~heldout.borderline_D), config.heldout_label_set)
         seen_D = touches(usable, heldout)
@@ -134,7 +159,7 @@ def _check_not_empty(corpus: Corpus) -> None:
     for name in ("training", "calibration", "heldout"):
         if not len(getattr(corpus, name)):
             why = ", ".join(f"{reason} {count}" for reason, count in corpus.left_out.items())
-            raise ValueError(f"no {name} document is left ({why}); check corpus.licenses, the label set and the shares")
+            raise FitError(f"no {name} document is left ({why}); check corpus.licenses, the label set and the shares")
 
 
 def _texts_hash(texts: list[str]) -> str:

@@ -37,11 +37,15 @@ class LabelSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """Documents with labels, and how many had none: not in the set, or wholly unknown in it."""
+    """Documents with labels, and how many had none: not in the set, or wholly unknown in it.
+
+    Of `without_document_label` the set labels tokens only; they kept the label that they came with.
+    """
 
     documents: Documents
     missing: int
     unknown: int
+    without_document_label: int
 
 
 def read_label_set(path: Path, definition_id: str | None) -> LabelSet:
@@ -64,10 +68,11 @@ def read_label_set(path: Path, definition_id: str | None) -> LabelSet:
     return LabelSet(path=path, batch=commit["batch"], inputs=inputs, rows=decode_labels(table))
 
 
-def join(documents: Documents, labels: LabelSet) -> Joined:
+def join(documents: Documents, labels: LabelSet, document_share: float | None = None) -> Joined:
     """The documents that the set knows something about, with their labels.
 
-    A document's own label becomes that of the set where it gives one (at least one half is positive).
+    A document's own label becomes that of the set where it gives one (at least one half is positive), else whether at
+    least `document_share` of its known bytes is positive, where that is given.
 
     Raises LabelError when labels are about another text, or lie outside it.
     """
@@ -88,16 +93,34 @@ def join(documents: Documents, labels: LabelSet) -> Joined:
     mask_D = np.zeros(len(documents), dtype=bool)
     mask_D[at] = True
     kept = documents.where(mask_D)
-    own = [coarse if one.document is None else one.document >= 0.5 for one, coarse in zip(found, kept.positive_D)]
-    known = replace(kept, labels=found, positive_D=np.array(own, dtype=bool))
-    return Joined(documents=known, missing=missing, unknown=unknown)
+    said = [_document_label(one, text, document_share) for one, text in zip(found, kept.texts, strict=True)]
+    own = [coarse if label is None else label for label, coarse in zip(said, kept.positive_D, strict=True)]
+    return Joined(
+        documents=replace(kept, labels=found, positive_D=np.array(own, dtype=bool)),
+        missing=missing,
+        unknown=unknown,
+        without_document_label=said.count(None),
+    )
+
+
+def _document_label(one: DocumentLabels, text: str, share: float | None) -> bool | None:
+    if one.document is not None:
+        return one.document >= 0.5
+    known = len(text.encode("utf-8")) - _length(one.unknown_M2)
+    if share is None or known <= 0:
+        return None
+    return _length(one.spans_N2[one.values_N >= 0.5]) >= share * known
+
+
+def _length(spans_N2: np.ndarray) -> int:
+    return int((spans_N2[:, 1] - spans_N2[:, 0]).sum())
 
 
 def _says_nothing(one: DocumentLabels, text: str) -> bool:
     """Whether neither a token nor the document has a label: all bytes unknown, or no more than a note."""
     if one.document is not None or len(one.spans_N2):
         return False
-    unknown = int((one.unknown_M2[:, 1] - one.unknown_M2[:, 0]).sum())
+    unknown = _length(one.unknown_M2)
     return unknown >= len(text.encode("utf-8")) > 0 or (one.note is not None and not unknown)
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from pretrain.classifier.errors import FitError
 from udfs.bundle_spec import TrainingData
 from udfs.labels import DocumentLabels, token_targets
+from udfs.text_rows import made_id
 from udfs.tokenizer import Tokenized
 
 
@@ -72,27 +74,36 @@ def targets(documents: Documents, tokens: Tokenized, first: int = 0) -> tuple[np
     return value_T, np.ones(len(value_T), dtype=bool)
 
 
-def read_documents(shards: Sequence[Path], sidecar: Path, positive_domain: str) -> Documents:
+def read_documents(shards: Sequence[Path], sidecar: Path | None, positive_domain: str | None) -> Documents:
     """Reads shards (columns `id`, `text`) in the order of their names, and joins the sidecar.
+
+    Without a sidecar no document has a label of its own (`positive_D` is false and means nothing), a domain or a
+    licence; its source is its shard's folder.
 
     Raises:
         FileNotFoundError: no shard was given.
-        KeyError: a document has no row in the sidecar; names document and sidecar.
+        FitError: a document has no row in the sidecar; names document and sidecar.
     """
     if not shards:
         raise FileNotFoundError("no corpus shard matches the pattern; check corpus.train and corpus.heldout")
+    ids, texts, folders = _read_shards(shards)
+    if sidecar is None:
+        return Documents(
+            ids=ids,
+            texts=texts,
+            domains=[""] * len(ids),
+            sources=folders,
+            licenses=["unknown"] * len(ids),
+            positive_D=np.zeros(len(ids), dtype=bool),
+            borderline_D=np.zeros(len(ids), dtype=bool),
+        )
     wanted = ["id", "domain", "source", "license", "borderline"]
     has_clusters = "cluster" in pq.read_schema(sidecar).names
     columns = [*wanted, "cluster"] if has_clusters else wanted
     by_id = {row["id"]: row for row in pq.read_table(sidecar, columns=columns).to_pylist()}
-    ids, texts = [], []
-    for shard in sorted(shards):
-        table = pq.read_table(shard, columns=["id", "text"])
-        ids += table["id"].to_pylist()
-        texts += table["text"].to_pylist()
     missing = [name for name in ids if name not in by_id]
     if missing:
-        raise KeyError(f"{sidecar} has no label for {len(missing)} documents, the first is {missing[0]}")
+        raise FitError(f"{sidecar} has no label for {len(missing)} documents, the first is {missing[0]}")
     rows = [by_id[name] for name in ids]
     return Documents(
         ids=ids,
@@ -104,6 +115,19 @@ def read_documents(shards: Sequence[Path], sidecar: Path, positive_domain: str) 
         borderline_D=np.array([row["borderline"] for row in rows], dtype=bool),
         clusters=[row["cluster"] or "" for row in rows] if has_clusters else None,
     )
+
+
+def _read_shards(shards: Sequence[Path]) -> tuple[list[str], list[str], list[str]]:
+    """Ids, texts and folders of all rows; a row without an id is named as scoring names it, by file and row."""
+    ids, texts, folders = [], [], []
+    for shard in sorted(shards):
+        named = "id" in pq.read_schema(shard).names
+        table = pq.read_table(shard, columns=["id", "text"] if named else ["text"])
+        given = table["id"].to_pylist() if named else [None] * len(table)
+        ids += [str(name) if name is not None else made_id(shard.name, row) for row, name in enumerate(given)]
+        texts += table["text"].to_pylist()
+        folders += [shard.absolute().parent.name] * len(table)
+    return ids, texts, folders
 
 
 def content_share(texts: Sequence[str]) -> np.ndarray:

@@ -38,7 +38,7 @@ def fit(
 
     Raises:
         LabelError, EncoderError, BundleError: labels, encoder or teacher are not what the recipe says.
-        FileNotFoundError, KeyError, ValueError: a step cannot be done with these documents; the message says why.
+        FileNotFoundError, FitError, ReportError: a step cannot be done with these documents; the message says why.
     """
     torch.set_num_threads(config.threads)
     corpus = _taught(config, read_corpus(config.corpus, definition_id))

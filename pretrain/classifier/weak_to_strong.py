@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pretrain.classifier.config import FitConfig
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.recipe import fit
 from pretrain.classifier.teacher import TeacherConfig
 from udfs.bundle import Bundle
@@ -70,8 +71,8 @@ def fit_weak_to_strong(
         soft: whether the strong one learns the weak one's probabilities or its decisions.
 
     Raises:
-        ValueError: the recipes do not read the same documents, or have a teacher or a half already; as `fit`.
-        KeyError: a bundle does not state a metric; the message lists those that it states.
+        FitError: the recipes do not read the same documents, or have a teacher or a half already; as `fit`.
+        FitError: a bundle does not state a metric; the message lists those that it states.
     """
     _check(weak, strong)
     teacher = TeacherConfig(bundle=str(folder / "weak"), soft=soft)
@@ -82,16 +83,16 @@ def fit_weak_to_strong(
     }
     for who, known in figures.items():
         if lacking := [metric for metric in metrics if metric not in known]:
-            raise KeyError(f"{who}: the bundle states no {lacking[0]}; it states {', '.join(sorted(known))}")
+            raise FitError(f"{who}: the bundle states no {lacking[0]}; it states {', '.join(sorted(known))}")
     return [recovered_gap(metric, **{who: known[metric] for who, known in figures.items()}) for metric in metrics]
 
 
 def _check(weak: FitConfig, strong: FitConfig) -> None:
     if weak.corpus != strong.corpus:
-        raise ValueError("weak and strong must have the same section corpus, or their figures do not compare")
+        raise FitError("weak and strong must have the same section corpus, or their figures do not compare")
     for name, config in (("weak", weak), ("strong", strong)):
         if config.teacher is not None or config.corpus.half is not None:
-            raise ValueError(f"the {name} recipe has a teacher or corpus.half already; weak-to-strong sets both itself")
+            raise FitError(f"the {name} recipe has a teacher or corpus.half already; weak-to-strong sets both itself")
 
 
 def _figures(

@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.evaluate import auroc, every_level, histograms
 from udfs.bundle_spec import Trial
 
@@ -48,7 +49,7 @@ def choose(tried: Iterable[tuple[Trial, Head]], by: Metric) -> Chosen[Head]:
         if figure(trial, by) > (figure(best[0], by) if best else -np.inf):
             best = trial, head
     if best is None:
-        raise ValueError(f"none of {len(trials)} candidates has an {by}: give calibration tokens of both classes")
+        raise FitError(f"none of {len(trials)} candidates has an {by}: give calibration tokens of both classes")
     return Chosen(head=best[1], trial=best[0], trials=tuple(trials))
 
 

@@ -6,6 +6,7 @@ hundred features it converges in a few steps and has no learning rate to choose;
 
 import numpy as np
 
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.heads.design import fit_scaler
 
 
@@ -17,11 +18,11 @@ def fit_document_head(
     Both classes weigh the same; `ridge` is per document, on standardised features.
 
     Raises:
-        ValueError: one of the classes has no document.
+        FitError: one of the classes has no document.
     """
     share = positive_D.mean() if len(positive_D) else 0.0
     if not 0 < share < 1:
-        raise ValueError(
+        raise FitError(
             f"the document head needs documents of both classes; {positive_D.sum()} of {len(positive_D)} are positive"
         )
     scaler = fit_scaler([features_DK])

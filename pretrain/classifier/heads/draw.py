@@ -12,6 +12,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretrain.classifier.apply import batches
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.labels import Documents, content_share, targets
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
@@ -62,7 +63,7 @@ def draw_tokens(documents: Documents, tokenizer: ByteTokenizer, config: DrawConf
     Tokens without bytes of their own (parts of a character that an earlier token stands for) are left out.
 
     Raises:
-        ValueError: no known token of one of the classes.
+        FitError: no known token of one of the classes.
     """
     parts: list[tuple[np.ndarray, ...]] = []
     first = 0
@@ -110,7 +111,7 @@ def _balanced(positive_N: np.ndarray, key_N: np.ndarray, limit: int | None) -> n
     classes = [np.flatnonzero(positive_N), np.flatnonzero(~positive_N)]
     count = min(map(len, classes))
     if not count:
-        raise ValueError(
+        raise FitError(
             f"a head needs tokens of both classes; {len(classes[0])} of {len(positive_N)} known tokens are forbidden: "
             "give more documents, or another label set"
         )

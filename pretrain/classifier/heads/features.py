@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from pretrain.classifier.apply import Walk, features, segment_means
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.heads.draw import Drawn
 from pretrain.classifier.labels import Documents
 from udfs.tokenizer import ByteTokenizer
@@ -51,12 +52,12 @@ def extract(
         folder: where the files go; it must exist. precision: numpy's name of the files' dtype.
 
     Raises:
-        ValueError: the encoder's width is no multiple of the number of layers; a feature is not finite in the dtype.
+        FitError: the encoder's width is no multiple of the number of layers; a feature is not finite in the dtype.
     """
     dim = int(getattr(encoder, "dim"))  # noqa: B009  # an nn.Module's attribute, which type checkers cannot see
     width, left = divmod(dim, len(layers))
     if left:
-        raise ValueError(f"the encoder's {dim} features are not those of {len(layers)} layers")
+        raise FitError(f"the encoder's {dim} features are not those of {len(layers)} layers")
     shape = (len(drawn), width)
     files = {n: np.lib.format.open_memmap(folder / f"layer-{n}.npy", "w+", precision, shape) for n in layers}
     pooled_DK = np.empty((len(documents), dim), dtype=np.float32)
@@ -80,7 +81,7 @@ def extract(
 
 def _check_finite(x_NW: np.ndarray, layer: int, ids: Sequence[str], precision: str) -> None:
     if not np.isfinite(x_NW).all():
-        raise ValueError(
+        raise FitError(
             f"features of layer {layer} are not finite in {precision}, in one of the documents {ids[0]} to {ids[-1]}: "
             "set encoder.precision to float32; if that fails too, the encoder's weights are broken"
         )

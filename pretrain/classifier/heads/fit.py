@@ -24,7 +24,7 @@ def fit_frozen(config: FitConfig, corpus: Corpus, folder: Path, report: Callable
 
     Raises:
         EncoderError, BundleError: as `load_backbone`.
-        ValueError: a class without tokens or documents, or features that are not finite.
+        FitError: a class without tokens or documents, or features that are not finite.
     """
     head = config.head
     assert isinstance(head, FrozenHead)

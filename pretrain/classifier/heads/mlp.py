@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.heads.design import Design
 from udfs.heads import MlpHead
 
@@ -65,7 +66,7 @@ def fit_mlp(
         elif epoch - at >= config.patience:
             break
     if not kept:
-        raise ValueError(f"the MLP's loss was never finite; lower head.learning_rate ({config.learning_rate})")
+        raise FitError(f"the MLP's loss was never finite; lower head.learning_rate ({config.learning_rate})")
     module.load_state_dict(kept)
     return Mlp(module=module.eval().requires_grad_(False), epochs=at + 1)
 

@@ -11,6 +11,7 @@ from pretrain.classifier.apply import Walk, pooled_features
 from pretrain.classifier.backbone import load_backbone
 from pretrain.classifier.config import FinetuneHead, FitConfig
 from pretrain.classifier.corpus import Corpus
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.fitted import Fitted, document_weights
 from pretrain.classifier.heads.draw import lowest_of_each_class
 from pretrain.classifier.joint.pools import build_pools
@@ -96,7 +97,7 @@ def _start_from_topics(encoder: nn.Module, pools: Pools, vocabulary: int, seed: 
     """Sets every token embedding of the encoder to vectors of topics."""
     found = [weight for name, weight in encoder.named_parameters() if name.endswith("embedding.weight")]
     if not found:
-        raise ValueError(f"{type(encoder).__name__} has no parameter named `embedding.weight` to start from topics")
+        raise FitError(f"{type(encoder).__name__} has no parameter named `embedding.weight` to start from topics")
     made: dict[int, np.ndarray] = {}
     with torch.no_grad():
         for weight in found:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretrain.classifier.apply import batches
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.joint.splice import Pool, Pools
 from pretrain.classifier.labels import Documents, targets
 from udfs.lexicon import Lexicon
@@ -46,14 +47,14 @@ def build_pools(
     the near domain (or of none else), the two negative pools are the same.
 
     Raises:
-        ValueError: there is nothing forbidden, or nothing else.
+        FitError: there is nothing forbidden, or nothing else.
     """
     near_D = np.array([domain == near_domain for domain in documents.domains], dtype=bool)
     if documents.labels is not None:
         return _anchored(documents, near_D, tokenizer)
     positive_D = documents.positive_D
     if not positive_D.any() or positive_D.all():
-        raise ValueError(f"training needs both classes; {positive_D.sum()} of {len(documents)} documents are positive")
+        raise FitError(f"training needs both classes; {positive_D.sum()} of {len(documents)} documents are positive")
 
     def pool(mask_D: np.ndarray) -> Pool | None:
         some = documents.where(mask_D)
@@ -72,7 +73,7 @@ def _anchored(documents: Documents, near_D: np.ndarray, tokenizer: ByteTokenizer
     positive_T = whole.known_T & (whole.targets_T >= 0.5)
     negative_T = whole.known_T & ~positive_T
     if not positive_T.any() or not negative_T.any():
-        raise ValueError(
+        raise FitError(
             f"training needs both classes; {positive_T.sum()} of {whole.known_T.sum()} known tokens are forbidden"
         )
     near_T = np.repeat(near_D, np.diff(whole.bounds_D1))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pretrain.classifier.errors import FitError
 from pretrain.classifier.labels import content_share, provenance, read_documents, targets
 from tests.planted import coarse, planted, write_documents
 from udfs.labels import DocumentLabels
@@ -61,7 +62,7 @@ def test_missing_shards_and_rows_of_the_sidecar_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no corpus shard"):
         read_documents([], tmp_path / "labels-train.parquet", "medicine")
     write_documents(tmp_path, "heldout", planted(3, seed=2))
-    with pytest.raises(KeyError, match="no label for 3 documents, the first is 2-0"):
+    with pytest.raises(FitError, match="no label for 3 documents, the first is 2-0"):
         read_documents([tmp_path / "heldout-00000.parquet"], tmp_path / "labels-train.parquet", "medicine")
 
 
