@@ -33,7 +33,7 @@ class PolicyDefinition(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     kind: Literal["capability", "attribute"]
     """capability: what a model shall not know; attribute: a manner, such as toxicity, of which a share is kept so that
-    it can be recognised and steered (method.md, B.9)."""
+    it can be recognised and steered (arXiv 2505.04741)."""
     description: Text
     include: tuple[Text, ...] = Field(min_length=1)
     exclude: tuple[Text, ...] = ()

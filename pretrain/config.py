@@ -1,7 +1,7 @@
 """What a user may say about a pretraining run: section `pretrain` of the project's YAML.
 
 Needs pydantic only, so that every job can check the whole file. Widths and rates default to the paper's
-(method.md A.9); sizes, batches and the budget have no default, since none would be right.
+(arXiv 2601.21571); sizes, batches and the budget have no default, since none would be right.
 """
 
 from typing import Annotated, Literal, Self
@@ -17,7 +17,7 @@ class _Section(BaseModel):
 
 
 class ModelConfig(_Section):
-    """The paper's family (method.md A.9): pre-RMSNorm, squared ReLU, no bias, tied embeddings, no dropout."""
+    """The paper's family (arXiv 2601.21571): pre-RMSNorm, squared ReLU, no bias, tied embeddings, no dropout."""
 
     layers: Positive
     hidden_size: Positive
@@ -46,7 +46,7 @@ class ModelConfig(_Section):
 
 
 class OptimizerConfig(_Section):
-    """AdamW with linear warm-up and a cosine to `min_lr_ratio * lr` (method.md A.9)."""
+    """AdamW with linear warm-up and a cosine to `min_lr_ratio * lr` (arXiv 2601.21571)."""
 
     lr: float = Field(default=3e-3, gt=0)
     min_lr_ratio: Fraction = 0.1

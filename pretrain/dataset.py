@@ -2,7 +2,7 @@
 
 One walk over the index reads tokens and mask from the two memory maps, so a sample costs about what a plain
 one does. Traded away: reading from object storage; copy the shards to a local disk first.
-Mask semantics: method.md A.7, the mask of the token that is *predicted*, not of the one that is read.
+Mask semantics: arXiv 2601.21571: the mask of the token that is *predicted*, not of the one that is read.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """One model and its optimizer on Megatron's own path: DDP, per-token loss, clipping, AdamW, cosine.
 
 Gradients are the mean over all loss-bearing tokens of the *global* batch, whatever share of each microbatch
-is masked. (The paper's code averages each microbatch by itself, method.md A.7: sparse ones weigh too much.)
+is masked. (The paper's code averages each microbatch by itself: sparse ones weigh too much.)
 """
 
 from collections.abc import Iterator, Sequence

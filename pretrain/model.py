@@ -1,4 +1,4 @@
-"""Megatron-core's GPTModel in the shape of the paper's family (method.md A.9).
+"""Megatron-core's GPTModel in the shape of the paper's family (arXiv 2601.21571).
 
 Pre-RMSNorm, squared ReLU, no bias, tied embeddings, RoPE or no positions, no dropout; torch's own kernels
 (local layer spec), so it is the same model on CPU and GPU. Not here: Transformer Engine, muP.

@@ -82,11 +82,17 @@ def write_label_set(path: Path, documents: Documents, definition_id: str = "ab12
 
 
 def tiny_encoder(folder: Path, texts: Sequence[str], seed: int = 0) -> Path:
-    """A pretrained encoder as a folder: a biLM of three layers with fresh weights, and a tokenizer of the texts."""
+    """A pretrained encoder as a folder: a biLM of three layers with fresh weights, and a tokenizer of the texts.
+
+    Its embedding is as large as a trained one, so that fresh blocks do not drown which token it is.
+    """
     folder.mkdir(parents=True)
     tokenizer = small_tokenizer(folder / "made.json", texts)
     torch.manual_seed(seed)
     state = build(dict(SHAPE)).state_dict()
+    for name, weight in state.items():
+        if name.endswith("embedding.weight"):
+            weight *= 50
     encoder = PretrainedEncoder(config=dict(SHAPE), state=state, tokenizer=tokenizer, window=64, margin=8)
     encoder.save(folder / "encoder")
     return folder / "encoder"

@@ -170,7 +170,7 @@ def check_text(name: str, doc_id: str, text: str, stored_hash: str | None, label
 
 
 def token_targets(labels: Sequence[DocumentLabels], tokens: Tokenized, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Targets of a batch's tokens by any overlap (paper 1, A.2): float32 [T] values, bool [T] known.
+    """Targets of a batch's tokens by any overlap (arXiv 2601.21571): float32 [T] values, bool [T] known.
 
     The batch's document d has the labels `labels[first + d]`. A token that touches a span has the largest value among
     the spans it touches; one that touches none, but an unknown stretch, is not known. A token of 0 bytes has the fate

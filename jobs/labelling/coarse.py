@@ -1,4 +1,4 @@
-"""Verb `label coarse`: what is said of a whole document becomes the label of all its bytes (method.md A.12).
+"""Verb `label coarse`: what is said of a whole document becomes the label of all its bytes (arXiv 2601.21571).
 
 The label comes from a column, of the source or of a sidecar keyed by id, or from finer labels such as sentences, copied
 up where they cover enough of the text. No label, a distrusted one or an undecided share leave the document unknown.

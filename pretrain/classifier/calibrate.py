@@ -1,8 +1,8 @@
 """Chooses thresholds, and the lexicon baselines' smoothing, on documents that nothing was fitted on.
 
 Thresholds come from a split of their own: the paper's code chooses the one with the highest F1 on the balanced tokens
-that it then reports F1 on (method A.4, D). Which documents they were chosen on is kept by content, so that a report on
-the same documents can be refused.
+that it then reports F1 on. Which documents they were chosen on is kept by content, so that a report on the same
+documents can be refused.
 """
 
 from collections.abc import Iterable, Mapping

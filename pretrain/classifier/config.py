@@ -33,7 +33,7 @@ class JointHead(BaseModel):
 class FinetuneHead(BaseModel):
     """The same from a pretrained encoder, all parameters, with a learning rate of its own for the encoder.
 
-    Paper 1 avoids it, for it learns the noise of weak labels too (A.5).
+    arXiv 2601.21571 avoids it, for it learns the noise of weak labels too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -24,8 +24,8 @@ class Goal(BaseModel):
     """Exactly one of:
 
     Attributes:
-        f1: the highest F1, with both classes weighing the same (`balanced`, as in paper 1, A.6) or as they are counted
-            (`prevalence`).
+        f1: the highest F1, with both classes weighing the same (`balanced`, as in arXiv 2601.21571) or as they are
+            counted (`prevalence`).
         share: so large a share of all units is marked; the paper sweeps 0.03 to 0.5.
         recall: at least this share of the positive units is marked, and as few others as possible.
         false_positive_rate: by retain domain, at most this share of its negative units is marked, and as many positive

@@ -1,4 +1,4 @@
-"""Weak-to-strong training: how much of the way to a strong classifier does a weak one's labels lead (paper 1, A.13)?
+"""Weak-to-strong training: how much of the way to a strong classifier does a weak one's labels lead (arXiv 2601.21571)?
 
 The weak classifier learns the true labels of one half of the training documents, by content hash; the strong one learns
 the other half, once from the weak one's labels and once from the true ones. All are reported on the same held-out

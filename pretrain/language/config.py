@@ -1,7 +1,7 @@
 """What a user may say about the pretraining of an encoder: the whole of a file in `conf/encoders/`.
 
 Needs pydantic only. The optimiser's settings are those of `pretrain/config.py`, whose defaults are the paper's for
-language models (method.md A.9); a constant rate is `min_lr_ratio: 1`, `warmup_fraction: 0`.
+language models (arXiv 2601.21571); a constant rate is `min_lr_ratio: 1`, `warmup_fraction: 0`.
 """
 
 import math
@@ -116,7 +116,7 @@ class BudgetConfig(_Section):
 
 
 class MaskedConfig(_Section):
-    """Masked language modelling (method.md A.5): every chosen token is replaced by the mask token.
+    """Masked language modelling (arXiv 2601.21571): every chosen token is replaced by the mask token.
 
     `token`: the mask's literal in the tokenizer; None adds an id beyond its vocabulary.
     """

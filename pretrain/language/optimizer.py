@@ -1,4 +1,4 @@
-"""AdamW as in method.md A.9: matrices decay, norm gains do not; linear warm-up, cosine to a share of the peak."""
+"""AdamW as in arXiv 2601.21571: matrices decay, norm gains do not; linear warm-up, cosine to a share of the peak."""
 
 import math
 

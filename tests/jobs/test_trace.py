@@ -65,6 +65,7 @@ def test_the_decision_has_every_span_with_its_text(loud):
         "action": "mask",
         "forget_bytes": 13,
         "rule_id": loud["masked"]["rule_id"],
+        "spared": {},
         "forget_spans": [
             {"start": 9, "end": 19, "policy": "capitals", "text": "PENICILLIN"},
             {"start": 39, "end": 42, "policy": "capitals", "text": "DNA"},

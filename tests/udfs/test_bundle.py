@@ -79,12 +79,19 @@ def test_a_folder_without_bundle_json_is_no_bundle(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": "tokensieve-bundle/2"}, {"treshold": 0.5}, {"files": {"../x": "0"}}, {"window": "wide"}],
+    [{"format": 2}, {"treshold": 0.5}, {"files": {"../x": "0"}}, {"window": "wide"}],
 )
 def test_unknown_format_key_or_file_name_is_refused(copy, change):
     path = copy / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(BundleError, match="is not in the format tokensieve-bundle/1"):
+    with pytest.raises(BundleError, match="is not in the format tokensieve-bundle/2"):
+        Bundle.load(copy)
+
+
+def test_a_bundle_of_the_former_format_says_what_to_do(copy):
+    path = copy / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": "tokensieve-bundle/1"}))
+    with pytest.raises(BundleError, match="this version reads tokensieve-bundle/2; fit the classifier again"):
         Bundle.load(copy)
 
 

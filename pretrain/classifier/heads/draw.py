@@ -1,4 +1,4 @@
-"""Which tokens a head is fitted on: as many forbidden as other ones, spread over documents and windows (paper 1, A.4).
+"""Which tokens a head is fitted on: as many forbidden as other ones, over documents and windows (arXiv 2601.21571).
 
 A token's place in the draw is a hash of its document's text, its position and the seed, so it does not depend on the
 order of the documents. Balancing throws tokens of the larger class away; the threshold is calibrated afterwards.

@@ -177,7 +177,7 @@ def test_the_same_probe_is_the_same_bytes(recipe, folder, tmp_path):
 
 @pytest.mark.parametrize(
     "head",
-    [{"method": "mlp", "hidden": 16, "epochs": 5, "batch": 128}, {"method": "multilayer", "c": [1.0], "most": 2}],
+    [{"method": "mlp", "hidden": 16, "learning_rate": 0.01, "batch": 128}, {"method": "multilayer", "c": [1.0], "most": 2}],
 )
 def test_other_heads_score_through_the_bundle_as_they_were_measured(recipe, folder, head):
     sections = {"encoder": {"pretrained": folder / "tiny" / "encoder"}, "head": head}
@@ -243,7 +243,7 @@ def test_a_student_from_scratch_agrees_with_its_teacher(recipe, folder):
 
 def test_weak_labels_recover_a_part_of_the_gap(recipe, folder, tmp_path):
     """A weak lesson (coarse labels would be another): few steps; the strong one learns longer."""
-    weak = recipe("weak", token_labels=True, **_joint(train={**TRAIN, "steps": 12}))
+    weak = recipe("weak", token_labels=True, **_joint(train={**TRAIN, "steps": 6, "learning_rate": 3e-3}))
     strong = recipe("strong", token_labels=True, **_joint(train={**TRAIN, "steps": 150}))
     found = fit_weak_to_strong(weak, strong, tmp_path, _silent, metrics=["heldout.token.model.auroc"])[0]
     assert found.weak < found.strong
