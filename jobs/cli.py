@@ -8,13 +8,27 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
+
+from jobs.verbs import (
+    CALIBRATE,
+    CLAUDE_VERBS,
+    ENCODER,
+    FIT,
+    FIT_REPORT,
+    LABEL,
+    LABEL_VERBS,
+    PLAN,
+    SAE_VERBS,
+    TRAIN,
+    VERBS,
+    Verb,
+)
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -56,131 +70,6 @@ Overrides = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Make the last line of output one JSON object.")]
 ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resolved configuration and stop.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print requests, tokens and dollars; send nothing.")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verb:
-    """One verb: `module.function` takes the configuration, a Spark verb a session too, and returns the counts.
-
-    `model` is the configuration's class, as `module:class`.
-    """
-
-    name: str
-    help: str
-    module: str
-    function: str = "run"
-    spark: bool = True
-    model: str = "jobs.config:Config"
-    asks_claude: bool = False
-    """Takes `--dry-run`."""
-
-
-VERBS = (
-    Verb(name="score", help="Score the source token by token: tables scores, quarantine.", module="jobs.score"),
-    Verb(name="mask", help="Decide from stored scores what is forgotten: table masked.", module="jobs.mask"),
-    Verb(name="export", help="Write Megatron shards with a loss mask.", module="jobs.export"),
-    Verb(name="report", help="Write one HTML page on a corpus.", module="jobs.report"),
-    Verb(name="demo", help="Run everything on the bundled text.", module="jobs.demo"),
-)
-PLAN = Verb(
-    name="plan",
-    help="Check that a training run fits its shards, and print what it will do.",
-    module="jobs.train",
-    function="plan",
-    spark=False,
-)
-TRAIN = Verb(
-    name="train",
-    help="Train on the shards; forbidden tokens bear no loss.",
-    module="jobs.train",
-    function="train",
-    spark=False,
-)
-ENCODER = Verb(
-    name="encoder",
-    help="Train an encoder for classifiers: the halves of a biLM, or a masked model.",
-    module="jobs.pretrain_encoder",
-    spark=False,
-    model="pretrain.language.config:EncoderConfig",
-)
-FIT = Verb(
-    name="recipe",
-    help="Train a classifier bundle by a recipe (`fit --config FILE` is enough).",
-    module="jobs.fit",
-    spark=False,
-    model="pretrain.classifier.config:FitConfig",
-)
-FIT_REPORT = Verb(
-    name="report",
-    help="Measure a bundle on labelled documents: report.json and one HTML page.",
-    module="jobs.fit_report",
-    spark=False,
-    model="jobs.fit_report:FitReportConfig",
-)
-CALIBRATE = Verb(
-    name="calibrate",
-    help="Choose thresholds for a goal: the same classifier as a new bundle.",
-    module="jobs.calibrate",
-    spark=False,
-    model="jobs.calibrate:CalibrateConfig",
-)
-_LABEL = "jobs.labelling.config:LabelConfig"
-LABEL_VERBS = (
-    Verb(name="coarse", help="Copy document labels to tokens.", module="jobs.labelling.coarse", model=_LABEL),
-    Verb(name="lexicon", help="Label by words, learned by log-odds.", module="jobs.labelling.lexicon", model=_LABEL),
-    Verb(name="spans", help="Take spans from a file.", module="jobs.labelling.human_spans", model=_LABEL),
-)
-SAE_VERBS = (
-    Verb(
-        name="export",
-        help="Cut the chosen latents out of a released SAE.",
-        module="jobs.labelling.sae.export",
-        spark=False,
-        model=_LABEL,
-    ),
-    Verb(name="stats", help="Activation statistics, top contexts.", module="jobs.labelling.sae.stats", model=_LABEL),
-    Verb(
-        name="describe",
-        help="Claude explains each latent.",
-        module="jobs.labelling.sae.describe",
-        spark=False,
-        model=_LABEL,
-        asks_claude=True,
-    ),
-    Verb(
-        name="select",
-        help="Claude picks the policy's latents.",
-        module="jobs.labelling.sae.select",
-        spark=False,
-        model=_LABEL,
-        asks_claude=True,
-    ),
-    Verb(name="label", help="Label tokens by the chosen latents.", module="jobs.labelling.sae.label", model=_LABEL),
-)
-CLAUDE_VERBS = (
-    Verb(
-        name="documents",
-        help="One label a document.",
-        module="jobs.labelling.claude.documents",
-        model=_LABEL,
-        asks_claude=True,
-    ),
-    Verb(
-        name="sentences",
-        help="One label a sentence.",
-        module="jobs.labelling.claude.sentences",
-        model=_LABEL,
-        asks_claude=True,
-    ),
-    Verb(
-        name="questions",
-        help="One label a multiple-choice question.",
-        module="jobs.labelling.claude.questions",
-        spark=False,
-        model=_LABEL,
-        asks_claude=True,
-    ),
-)
 
 
 def _add(to: typer.Typer, verb: Verb) -> None:
@@ -229,7 +118,7 @@ def agree(
     show_config: ShowOption = False,
 ) -> None:
     """Compare two label sets: F1, kappa, shares, and where they differ most."""
-    loaded = _load(config, overrides, show_config, _LABEL)
+    loaded = _load(config, overrides, show_config, LABEL)
 
     def run() -> dict[str, Any]:
         from jobs.errors import executor_errors
@@ -291,12 +180,12 @@ def weak_to_strong(
     as_json: JsonOption = False,
 ) -> None:
     """Train a strong classifier on a weak one's labels: how much of the gap between them is recovered?"""
-    recipes = [_load(file, overrides, show=False, model=FIT.model) for file in (weak, strong)]
+    weak_recipe, strong_recipe = (_load(file, overrides, show=False, model=FIT.model) for file in (weak, strong))
 
     def run() -> dict[str, Any]:
         from jobs.fit import weak_to_strong
 
-        return weak_to_strong(*recipes, out, soft)
+        return weak_to_strong(weak_recipe, strong_recipe, out, soft)
 
     _finish(_guard(run), as_json)
 

@@ -121,13 +121,9 @@ class LedgerFile:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("begin immediate")
-        try:
+        with self._db:  # commits, or rolls back and lets the error through
+            self._db.execute("begin immediate")
             yield self._db
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
 
     def _all(self, query: str, *values: Any) -> list[Any]:
         return self._db.execute(query, values).fetchall()

@@ -171,6 +171,40 @@ def test_a_label_set_of_another_policy_stops_the_recipe(tmp_path):
         read_corpus(_settings(tmp_path, train_label_set=labels), "cd34")
 
 
+ONLY_A_LABEL_SET = {"train_labels": None, "licenses": None, "positive_domain": None}
+
+
+def test_without_a_sidecar_the_label_set_says_what_a_document_is(tmp_path):
+    documents = planted(60)
+    write_documents(tmp_path, "train", documents)
+    labels = write_label_set(tmp_path / "labels" / "spans", documents)
+    corpus = read_corpus(_settings(tmp_path, train_label_set=labels, **ONLY_A_LABEL_SET))
+    positive = {
+        text for part in (corpus.training, corpus.heldout) for text in np.array(part.texts)[part.positive_D].tolist()
+    }
+    known = np.array(documents.texts)[documents.positive_D].tolist()
+    assert positive == set(known) - set(corpus.calibration.texts)
+    assert set(corpus.training.licenses) == {"unknown"}
+    assert set(corpus.training.sources) == {tmp_path.name}
+
+
+def test_a_document_of_which_only_tokens_are_labelled_counts_by_its_share_of_known_bytes(tmp_path):
+    """4 of 10 bytes are forbidden; 4 more are unknown, so the share among the known ones is two thirds."""
+    one = DocumentLabels(spans_N2=np.array([[0, 4]]), unknown_M2=np.array([[6, 10]]))
+    few = DocumentLabels(spans_N2=np.array([[0, 4]]))
+    count = 24
+    documents = replace(_documents([f"{at:010d}" for at in range(count)]), labels=[one, few] * (count // 2))
+    write_documents(tmp_path, "train", documents)
+    labels = write_label_set(tmp_path / "labels" / "sae", documents)
+    with pytest.raises(
+        ValueError, match=r"24 documents which tokens, .* set corpus\.document_share, or give a sidecar"
+    ):
+        read_corpus(_settings(tmp_path, train_label_set=labels, **ONLY_A_LABEL_SET))
+    corpus = read_corpus(_settings(tmp_path, train_label_set=labels, document_share=0.6, **ONLY_A_LABEL_SET))
+    for part in (corpus.training, corpus.calibration, corpus.heldout):
+        assert part.positive_D.tolist() == [int(text) % 2 == 0 for text in part.texts]
+
+
 def test_an_empty_split_is_named_with_what_was_left_out(tmp_path):
     documents = replace(planted(12), labels=[DocumentLabels(note="refused")] * 12)
     write_documents(tmp_path, "train", documents)
@@ -184,8 +218,10 @@ def test_an_empty_split_is_named_with_what_was_left_out(tmp_path):
     [
         ({"test": 0}, "exactly one"),
         ({"heldout": "x-*.parquet", "heldout_labels": "y.parquet"}, "exactly one"),
-        ({"heldout": "x-*.parquet", "test": 0}, "go together"),
+        ({"heldout": "x-*.parquet", "test": 0}, "held-out documents need labels"),
         ({"calibration": 0.6, "test": 0.5}, "leave documents"),
+        ({"train_labels": None}, "training documents need labels"),
+        ({"train_labels": None, "train_label_set": "x"}, "licenses is about the sidecar's column"),
     ],
 )
 def test_splits_that_make_no_sense_are_refused(tmp_path, changes, why):

@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pretrain.classifier.errors import FitError
 from pretrain.classifier.labels import content_share, provenance, read_documents, targets
 from tests.planted import coarse, planted, write_documents
 from udfs.labels import DocumentLabels
+from udfs.text_rows import made_id
 from udfs.tokenizer import Tokenized
 
 
@@ -84,3 +87,10 @@ def test_provenance_groups_by_source_and_licence_and_ignores_order():
     backwards = replace(documents, **{k: getattr(documents, k)[::-1] for k in ("ids", "sources", "licenses")})
     assert [(s.license, s.documents) for s in provenance(documents)] == [("CC BY 4.0", 3), ("CC0 1.0", 1)]
     assert provenance(backwards) == provenance(documents)
+
+
+def test_a_row_without_an_id_is_named_as_scoring_names_it(tmp_path):
+    pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "part-0.parquet")
+    documents = read_documents([tmp_path / "part-0.parquet"], None, None)
+    assert documents.ids == [made_id("part-0.parquet", 0), made_id("part-0.parquet", 1)]
+    assert not documents.positive_D.any()

@@ -177,7 +177,10 @@ def test_the_same_probe_is_the_same_bytes(recipe, folder, tmp_path):
 
 @pytest.mark.parametrize(
     "head",
-    [{"method": "mlp", "hidden": 16, "learning_rate": 0.01, "batch": 128}, {"method": "multilayer", "c": [1.0], "most": 2}],
+    [
+        {"method": "mlp", "hidden": 16, "learning_rate": 0.01, "batch": 128},
+        {"method": "multilayer", "c": [1.0], "most": 2},
+    ],
 )
 def test_other_heads_score_through_the_bundle_as_they_were_measured(recipe, folder, head):
     sections = {"encoder": {"pretrained": folder / "tiny" / "encoder"}, "head": head}
@@ -307,4 +310,4 @@ def test_the_shipped_bundle_is_of_its_recipe(repository):
     bundle = Bundle.load(repository / config.out)
     assert (bundle.spec.name, bundle.spec.policy) == (config.name, config.policy)
     assert bundle.spec.encoder == (config.encoder.shape or {}) | {"vocab_size": config.vocabulary}
-    assert {source.license for source in bundle.spec.training_data} <= set(config.corpus.licenses)
+    assert {source.license for source in bundle.spec.training_data} <= set(config.corpus.licenses or ())
