@@ -18,7 +18,7 @@ from pretrain.classifier.report.sets import EvaluationSet
 
 if TYPE_CHECKING:
     from pretrain.classifier.calibrate import Baselines
-    from pretrain.classifier.measure import Seen
+    from pretrain.classifier.report.leaks import Seen
     from pretrain.classifier.report.model import Model
     from pretrain.classifier.report.schema import InputFile, Report
     from udfs.bundle import Bundle
@@ -152,8 +152,7 @@ def _baselines(config: FitReportConfig, model: "Model") -> "tuple[Baselines, lis
     """The lexicons, the documents that they were learned from and tuned on, and the files of these."""
     from pretrain.classifier.calibrate import Baselines, measure_baselines
     from pretrain.classifier.corpus import read_corpus
-    from pretrain.classifier.measure import Seen
-    from pretrain.classifier.report.leaks import content_keys
+    from pretrain.classifier.report.leaks import Seen, content_keys
     from pretrain.classifier.report.schema import InputFile
     from pretrain.classifier.report.sets import file_hashes, in_memory
     from udfs.lexicon import learn

@@ -4,19 +4,21 @@ Made on the same path as `tokensieve fit report`. The flat names are those of `b
 number; nothing is in there that the report does not have with its interval.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from pretrain.classifier.calibrate import Baselines, Calibration
+from pretrain.classifier.corpus import Corpus
 from pretrain.classifier.labels import Documents
 from pretrain.classifier.report.bootstrap import Estimate
 from pretrain.classifier.report.build import evaluate_set, set_report
+from pretrain.classifier.report.leaks import Seen, content_keys, unseen
 from pretrain.classifier.report.model import Model
 from pretrain.classifier.report.schema import MODEL, Row, SetReport
-from pretrain.classifier.report.sets import EvaluationSet, LabelledSource, in_memory
+from pretrain.classifier.report.sets import EvaluationSet, LabelledSource, chunks, in_memory
 
 HELDOUT = "Documents kept apart from training; a token has its document's label, so this rewards recognising a topic."
 SPAN_SETS = {
@@ -60,7 +62,9 @@ class SpanFiles(BaseModel):
             found["bc5cdr.spans_in_abstracts"] = [self._source(self.bc5cdr)]
         if self.bc5cdr and self.negatives:
             terms = self._source(self.bc5cdr).model_copy(update={"unmarked": "unknown"})
-            found["bc5cdr.spans_against_negatives"] = [terms, self._source(self.negatives)]
+            # Openings of documents of the same sources: some are whole documents of the corpus.
+            negatives = self._source(self.negatives).model_copy(update={"used_before": "leave_out"})
+            found["bc5cdr.spans_against_negatives"] = [terms, negatives]
         return [
             EvaluationSet(name=name, definition=SPAN_SETS[name], sources=sources) for name, sources in found.items()
         ]
@@ -100,12 +104,29 @@ class Figures:
         return lines
 
 
-def measure_all(heldout: Documents, spans: SpanFiles, model: Model, calibration: Calibration, seed: int) -> Figures:
+def seen_documents(corpus: Corpus) -> list[Seen]:
+    """The documents that must not be reported on."""
+    return [
+        Seen(what="train it", keys_K=content_keys(corpus.training.texts)),
+        Seen(what="choose its thresholds", keys_K=content_keys(corpus.calibration.texts)),
+    ]
+
+
+def check_sets(spans: SpanFiles, seen: Sequence[Seen]) -> None:
+    """Reads the span files as `measure_all` will, so that a wrong one stops a recipe before it trains. Raises so."""
+    for one in spans.sets():
+        for chunk in chunks(one.sources):
+            unseen(one.name, chunk, seen)
+
+
+def measure_all(
+    heldout: Documents, spans: SpanFiles, model: Model, calibration: Calibration, seen: Sequence[Seen], seed: int
+) -> Figures:
     """Measures on held-out documents and, where given, on human spans.
 
-    Raises LeakError for a document that a threshold was chosen on, ValueError where a set has no labelled document.
+    Raises LeakError for a document that was used before, ReportError where a set has no labelled document.
     """
-    levels, lexicons, seen = calibration.levels, calibration.baselines.lexicons, [calibration.documents.seen]
+    levels, lexicons = calibration.levels, calibration.baselines.lexicons
     own = set_report(
         "heldout",
         in_memory(heldout),

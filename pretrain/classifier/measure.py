@@ -4,7 +4,7 @@ Coarse labels (a document's on all its tokens) reward topic, spans marked by peo
 about a policy. Tokens of unknown label are counted apart and never judged. Documents stream: only histograms stay.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,21 +13,13 @@ from pretrain.classifier.apply import segment_means
 from pretrain.classifier.evaluate import Histograms, joined, level_histograms
 from pretrain.classifier.labels import targets
 from pretrain.classifier.report.errors import ReportError
-from pretrain.classifier.report.leaks import check_unseen, content_keys
+from pretrain.classifier.report.leaks import Seen, content_keys, unseen
 from pretrain.classifier.report.mistakes import Mistakes
 from pretrain.classifier.report.model import Model, Reading, document_levels
 from pretrain.classifier.report.schema import MODEL, Unit
 from pretrain.classifier.report.sets import Chunk
 from udfs.lexicon import Lexicon
 from udfs.scores import quantize_logits
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """Documents that were used before, by their content keys uint64 [K], and for what."""
-
-    what: str
-    keys_K: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,26 +46,25 @@ def measure(
     model: Model,
     baselines: Mapping[str, Lexicon],
     *,
-    seen: Iterable[Seen] = (),
+    seen: Sequence[Seen] = (),
     mistakes: Mistakes | None = None,
 ) -> Measured:
     """Scores all documents under the model and the baselines.
 
-    A token is forget where its label is at least one half. Raises LeakError for a document that was used before,
-    ReportError where no document is left or one cannot be tokenised; both name the set.
+    A token is forget where its label is at least one half. Raises LeakError for a document that was used before, unless
+    its source leaves such documents out; ReportError where no document is left or one cannot be tokenised.
     """
     parts: dict[Unit, dict[str, list[Histograms]]] = {
         unit: {who: [] for who in (MODEL, *baselines)} for unit in ("token", "document")
     }
     names, keys, left_out = [], [], {}
-    for chunk in chunks:
+    for given in chunks:
+        chunk = unseen(name, given, seen)
         documents = chunk.documents
         for reason, count in chunk.left_out.items():
             left_out[reason] = left_out.get(reason, 0) + count
         if not len(documents):
             continue
-        for used in seen:
-            check_unseen(name, documents.ids, documents.texts, used.keys_K, used.what)
         reading = model(documents.texts)
         _check_tokens(name, chunk, reading)
         value_T, known_T = targets(documents, reading.tokens)

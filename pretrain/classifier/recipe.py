@@ -15,7 +15,7 @@ from pretrain.classifier.calibrate import Calibration, calibrate
 from pretrain.classifier.card import card
 from pretrain.classifier.config import FitConfig, FrozenHead
 from pretrain.classifier.corpus import Corpus, read_corpus
-from pretrain.classifier.figures import Figures, measure_all
+from pretrain.classifier.figures import Figures, check_sets, measure_all, seen_documents
 from pretrain.classifier.fitted import Fitted
 from pretrain.classifier.heads.fit import fit_frozen
 from pretrain.classifier.joint.fit import fit_finetune, fit_joint
@@ -46,6 +46,8 @@ def fit(
         f"{len(corpus.training)} training, {len(corpus.calibration)} calibration, {len(corpus.heldout)} held-out "
         f"documents; left out: {corpus.left_out}"
     )
+    seen = seen_documents(corpus)
+    check_sets(config.spans, seen)
     with tempfile.TemporaryDirectory() as folder:
         fitted = _method(config)(config, corpus, Path(folder), report)
         model = heads_model(fitted.tokenizer, fitted.reader())
@@ -54,7 +56,7 @@ def fit(
         judged = corpus.label_sets.get("teacher") or corpus.label_sets.get("train", "coarse")
         calibrated = calibrate(corpus.calibration, model, words, config.smooth, config.goals, labels=judged)
         report("measuring")
-        figures = measure_all(corpus.heldout, config.spans, model, calibrated, config.seed)
+        figures = measure_all(corpus.heldout, config.spans, model, calibrated, seen, config.seed)
         bundle = _save(config, corpus, fitted, calibrated, figures, definition_id)
     report(f"{bundle.path} {bundle.bundle_id}")
     for line in figures.lines():

@@ -6,9 +6,10 @@ A recipe reports on its held-out documents through it, `tokensieve fit report` o
 from collections.abc import Iterable, Mapping, Sequence
 
 from pretrain.classifier.evaluate import Histograms
-from pretrain.classifier.measure import Measured, Seen, measure
+from pretrain.classifier.measure import Measured, measure
 from pretrain.classifier.report.curves import reliability, sweep
 from pretrain.classifier.report.errors import ReportError
+from pretrain.classifier.report.leaks import Seen
 from pretrain.classifier.report.mistakes import Mistakes
 from pretrain.classifier.report.model import Model
 from pretrain.classifier.report.rows import Levels, rows

@@ -35,6 +35,8 @@ class LabelledSource(BaseModel):
         spans: the span types of the column `spans` (list of start, end in characters, type) that are positive begin
             with this. unmarked: whether all other text is labelled "retain", or unknown.
         domain, source: columns of the documents to group by; a sidecar's own win.
+        used_before: whether documents that the classifier or its thresholds were made with stop the report, or are left
+            out of it and counted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +52,7 @@ class LabelledSource(BaseModel):
     unmarked: Literal["retain", "unknown"] = "retain"
     domain: str | None = None
     source: str | None = None
+    used_before: Literal["refuse", "leave_out"] = "refuse"
 
     @model_validator(mode="after")
     def _one_kind(self) -> "LabelledSource":
@@ -82,11 +85,25 @@ class EvaluationSet(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """A few documents with their labels; `known_D` says which have a label of their own as a document."""
+    """A few documents with their labels; `known_D` says which have a label of their own as a document.
+
+    `used_before` as in `LabelledSource`.
+    """
 
     documents: Documents
     known_D: np.ndarray
     left_out: dict[str, int]
+    used_before: Literal["refuse", "leave_out"] = "refuse"
+
+    def without(self, used_D: np.ndarray, reason: str) -> "Chunk":
+        """Leaves the documents of the mask out, for that reason."""
+        count = int(used_D.sum())
+        return replace(
+            self,
+            documents=self.documents.where(~used_D),
+            known_D=self.known_D[~used_D],
+            left_out={**self.left_out, reason: self.left_out.get(reason, 0) + count} if count else self.left_out,
+        )
 
 
 def files(pattern: str) -> list[Path]:
@@ -206,7 +223,12 @@ def _chunk(
         left_out |= {"not_in_label_set": joined.missing, "unknown": joined.unknown}
     own = [one.document is not None for one in documents.labels] if documents.labels is not None else None
     known_D = np.ones(len(documents), dtype=bool) if own is None else np.array(own, dtype=bool)
-    return Chunk(documents=documents, known_D=known_D, left_out={k: v for k, v in left_out.items() if v})
+    return Chunk(
+        documents=documents,
+        known_D=known_D,
+        left_out={reason: count for reason, count in left_out.items() if count},
+        used_before=source.used_before,
+    )
 
 
 def _marked(source: LabelledSource, text: str, marks: Iterable[Mapping[str, Any]]) -> DocumentLabels:

@@ -13,7 +13,8 @@ import numpy as np
 
 from pretrain.classifier.evaluate import Histograms
 from pretrain.classifier.goals import Chosen, Name
-from pretrain.classifier.measure import Measured, Seen
+from pretrain.classifier.measure import Measured
+from pretrain.classifier.report.leaks import Seen
 from pretrain.classifier.report.schema import MODEL, BundleFacts, Unit
 from udfs.bundle import Bundle
 from udfs.bundle_spec import BundleDraft, CalibrationData, Cascade, Threshold

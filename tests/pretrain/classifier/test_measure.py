@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pretrain.classifier.labels import Documents
-from pretrain.classifier.measure import Seen, measure
+from pretrain.classifier.measure import measure
 from pretrain.classifier.report.errors import LeakError, ReportError
-from pretrain.classifier.report.leaks import content_keys
+from pretrain.classifier.report.leaks import Seen, content_keys
 from pretrain.classifier.report.model import Model, Reading, bundle_model, document_levels, heads_model
 from pretrain.classifier.report.sets import in_memory
 from tests.bundles import random_bundle
@@ -107,6 +107,14 @@ def test_a_document_that_was_used_before_is_refused_under_any_id(model, document
         measure("heldout", in_memory(renamed), model, {}, seen=[used])
     other = Seen(what="choose its thresholds", keys_K=content_keys([documents.texts[5] + " "]))
     assert len(measure("heldout", in_memory(renamed), model, {}, seen=[other])) == 9
+
+
+def test_a_source_may_leave_documents_out_that_were_used_before(model, documents):
+    used = Seen(what="train it", keys_K=content_keys(documents.texts[2:5]))
+    chunks = [replace(chunk, used_before="leave_out") for chunk in in_memory(documents)]
+    measured = measure("heldout", chunks, model, {}, seen=[used])
+    assert measured.left_out == {"used to train it": 3}
+    assert measured.keys_D.tolist() == content_keys([*documents.texts[:2], *documents.texts[5:]]).tolist()
 
 
 def test_a_classifier_that_breaks_is_named(tmp_path, documents):

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 from pydantic import ValidationError
@@ -15,6 +17,7 @@ from jobs.config import load_section
 from pretrain.classifier.config import FitConfig
 from pretrain.classifier.labels import Documents
 from pretrain.classifier.recipe import fit
+from pretrain.classifier.report.errors import LeakError
 from pretrain.classifier.weak_to_strong import fit_weak_to_strong
 from tests.planted import PLANTED, planted, tiny_encoder, write_documents, write_label_set
 from udfs.bundle import Bundle
@@ -119,6 +122,15 @@ def test_fit_writes_a_bundle_that_loads_and_tells_the_classes_apart(joint):
     assert bundle.spec.metrics["heldout.token.model.auroc"] > 0.7
     assert bundle.spec.metrics["heldout.document.model.auroc"] > 0.95
     assert _separation(bundle, planted(9, 7)) > 16
+
+
+def test_marked_texts_that_were_trained_on_stop_the_recipe_before_it_trains(recipe, folder, tmp_path):
+    texts = [text for text in planted(120, 1).texts if not text.endswith(" 1-1")]
+    pq.write_table(pa.table({"text": texts, "spans": [[]] * len(texts)}), tmp_path / "marked.parquet")
+    lines: list[str] = []
+    with pytest.raises(LeakError, match=r"craft\.disease_in_biology: .* documents were used to train it"):
+        fit(recipe("leaky", **_joint(spans={"craft": tmp_path / "marked.parquet"})), lines.append)
+    assert not any(line.startswith("step ") for line in lines)
 
 
 def test_progress_is_reported(joint):
