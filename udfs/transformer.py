@@ -39,6 +39,33 @@ class TransformerConfig:
             raise ValueError(f"layers ({self.layers}) and vocab_size ({self.vocab_size}) must be at least 1")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """Shape of an encoder of such transformers, and the blocks (from 1) whose residual stream is the feature."""
+
+    vocab_size: int
+    dim: int
+    heads: int
+    hidden: int
+    layers: Sequence[int]
+    rope_base: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        check_layers(self.layers)
+
+    def transformer(self, *, causal: bool) -> TransformerConfig:
+        """The shape of one transformer, as deep as the highest layer."""
+        return TransformerConfig(
+            vocab_size=self.vocab_size,
+            dim=self.dim,
+            layers=max(self.layers),
+            heads=self.heads,
+            hidden=self.hidden,
+            causal=causal,
+            rope_base=self.rope_base,
+        )
+
+
 # Layers, width and heads of the paper's models by their size in millions (Table A.1 there; the last four are language
 # models only). The vocabulary, which makes most of the small ones' parameters, is chosen apart.
 SHAPES = {

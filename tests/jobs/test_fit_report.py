@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +18,7 @@ from jobs.errors import InputError
 from jobs.fit_report import FitReportConfig, run
 from jobs.visible import visible
 from pretrain.classifier.report.schema import Report
+from tests.browser import opened
 from tests.planted import coarse, planted, write_documents
 
 HOSTILE_ID = '<b onclick="alert(0)">\'&'
@@ -261,24 +260,12 @@ def test_the_shipped_configuration_is_valid(repository):
     assert config.baselines is not None
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium here to open the page in")
-    return found
-
-
-def test_in_a_real_browser_nothing_runs_and_the_passages_are_the_same(made, chromium, tmp_path):
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", *quiet]
-    page = f"file://{Path(made.result['html']).absolute()}"
-    done = subprocess.run([*command, "--dump-dom", page], capture_output=True, text=True, timeout=120, check=True)
-    seen = Page(done.stdout)
-    assert seen.passages == Page(made.html).passages
-    assert done.stdout.count("<title>tokensieve: ") == 1
-    assert {tag for tag, _ in seen.elements}.isdisjoint({"script", "img"})
+def test_in_a_real_browser_nothing_runs_and_the_passages_are_the_same(made, tmp_path):
     shot = tmp_path / "page.png"
-    subprocess.run([*command, "--window-size=1200,1600", f"--screenshot={shot}", page], check=True, timeout=120)
+    content = opened(Path(made.result["html"]), tmp_path, shot)
+    seen = Page(content)
+    assert seen.passages == Page(made.html).passages
+    assert content.count("<title>tokensieve: ") == 1
+    assert {tag for tag, _ in seen.elements}.isdisjoint({"script", "img"})
     # A blank picture of that size packs into less than 10 kB.
     assert shot.stat().st_size > 50_000

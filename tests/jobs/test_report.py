@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -14,6 +13,7 @@ from jobs.exported import Shards
 from jobs.reporting.gather import score_counts
 from jobs.reporting.sample import exported_sample, read_rows
 from jobs.visible import visible
+from tests.browser import opened
 from tests.jobs.capitals import capitals_config, run_verbs, write_documents
 
 HOSTILE_ID = '<b onclick="alert(0)">\'&'
@@ -207,20 +207,9 @@ def test_hidden_tokens_are_marked_and_older_shards_are_called_out(corpus, reposi
     assert {run.title for run in hidden} <= {"capitals 0.982", "capitals 0.018 to 0.982"}
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium here to open the page in")
-    return found
-
-
-def test_in_a_real_browser_nothing_runs_and_the_tokens_are_the_same(corpus, chromium, tmp_path):
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", *quiet]
-    page = f"file://{corpus.config.tables.folder / 'report.html'}"
-    done = subprocess.run([*command, "--dump-dom", page], capture_output=True, text=True, timeout=120, check=True)
-    seen = Page(done.stdout)
+def test_in_a_real_browser_nothing_runs_and_the_tokens_are_the_same(corpus, tmp_path):
+    content = opened(corpus.config.tables.folder / "report.html", tmp_path)
+    seen = Page(content)
     assert seen.samples == corpus.page.samples
-    assert done.stdout.count("<title>tokensieve: ") == 1
+    assert content.count("<title>tokensieve: ") == 1
     assert {tag for tag, _ in seen.elements}.isdisjoint({"script", "img"})

@@ -4,56 +4,27 @@ Features are the residual stream after the chosen blocks, concatenated; blocks a
 the biLM they depend on the whole window.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from udfs.transformer import Transformer, TransformerConfig, check_layers
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskedConfig:
-    """Shape, as in `TransformerConfig`, and the blocks (from 1) whose residual stream is the feature."""
-
-    vocab_size: int
-    dim: int
-    heads: int
-    hidden: int
-    layers: Sequence[int]
-    rope_base: float = 10_000.0
-
-    def __post_init__(self) -> None:
-        check_layers(self.layers)
-
-    def transformer(self) -> TransformerConfig:
-        """The shape of the transformer, as deep as the highest layer."""
-        return TransformerConfig(
-            vocab_size=self.vocab_size,
-            dim=self.dim,
-            layers=max(self.layers),
-            heads=self.heads,
-            hidden=self.hidden,
-            causal=False,
-            rope_base=self.rope_base,
-        )
+from udfs.transformer import FeatureConfig, Transformer
 
 
 def build(shape: dict[str, Any]) -> "Masked":
-    """The encoder of the given shape (the fields of `MaskedConfig`), with fresh weights."""
-    return Masked(MaskedConfig(**shape))
+    """The encoder of the given shape (the fields of `FeatureConfig`), with fresh weights."""
+    return Masked(FeatureConfig(**shape))
 
 
 class Masked(nn.Module):
     """`both` is a whole `Transformer`; its final norm and output layer serve pretraining only."""
 
-    def __init__(self, config: MaskedConfig) -> None:
+    def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
         self.config = config
         self.dim = config.dim * len(config.layers)
-        self.both = Transformer(config.transformer())
+        self.both = Transformer(config.transformer(causal=False))
 
     def forward(self, ids_T: Tensor, bounds_D1: Tensor) -> Tensor:
         """Features [T, dim * layers] in the order of the chosen layers; bounds_D1 as in `Encoder`."""
