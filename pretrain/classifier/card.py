@@ -4,21 +4,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pretrain.classifier.config import FitConfig
 from pretrain.classifier.figures import Figures
 from pretrain.classifier.report.bootstrap import Estimate
 from pretrain.classifier.report.schema import MODEL, Row, ScorerFigures, SetReport
 from udfs.bundle_spec import BundleDraft, TrainingData
 
 
-def card(draft: BundleDraft, figures: Figures, tokens_drawn: int, threads: int, notes: str = "") -> str:
-    """The card in Markdown. `notes` is the recipe's own text: attribution, and limits that figures do not show."""
+def card(draft: BundleDraft, figures: Figures, tokens_drawn: int, config: FitConfig) -> str:
+    """The card in Markdown, with what the recipe says of licence and limits."""
+    licence = f"Licence of the weights: {config.license}. " if config.license else ""
     return f"""# {draft.name}
 
 A token classifier for the policy `{draft.policy}`: a bidirectional encoder of the type
 `{draft.encoder["type"]}`{_reach(draft)}, a token head, and a document head (logistic regression on the
 mean feature). Made with `tokensieve fit --config conf/classifiers/{draft.name}.yaml`.
 
-Licence of the weights: Apache-2.0. Weights as safetensors, the encoder's in float16.
+{licence}Weights as safetensors, the encoder's in float16.
 
 Encoder: {_shape(draft)}.
 
@@ -26,7 +28,7 @@ Thresholds: {_thresholds(draft)}.
 
 ## Figures
 
-Measured {datetime.now(UTC):%d %B %Y} on {threads} cores of {_processor()}, in fp32, on scores rounded to the
+Measured {datetime.now(UTC):%d %B %Y} on {_machine(config)}, in fp32, on scores rounded to the
 stored grid (steps of 1/16 logit). In brackets 95 % intervals from 1,000 bootstrap draws of documents; a lead is the
 model's figure minus a baseline's on the same draws. {_baselines(figures)}
 
@@ -56,7 +58,7 @@ drawn from them. Documents whose label is marked borderline, and those under lic
 were left out of training. The weights hold no text. Attribution, by source repository:
 
 {_sources(draft.training_data)}
-{_notes(notes)}
+{_notes(config.notes)}
 ## Limits
 
 * The label is a source's, not a reader's, where the recipe has coarse labels: "{draft.policy}" then means "from a
@@ -65,6 +67,11 @@ were left out of training. The weights hold no text. Attribution, by source repo
 * Thresholds are for this bundle's scores only. Where forbidden text is rarer than here, precision is lower than in the
   table: calibrate again (`tokensieve calibrate`).
 """
+
+
+def _machine(config: FitConfig) -> str:
+    cores = f"{config.threads} cores of {_processor()}"
+    return cores if config.device == "cpu" else f"{config.device} with {cores}"
 
 
 def _notes(notes: str) -> str:

@@ -85,7 +85,7 @@ class FitConfig(BaseModel):
         document_head_documents: training documents per class that the document head is fitted on; heads on frozen
             features have it from their drawn documents.
         goals: what the thresholds are to achieve on the calibration documents.
-        notes: what the card says in these words: attribution, limits that figures do not show.
+        license: the licence of the weights. notes: attribution, limits that figures do not show. Both go on the card.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,6 +108,7 @@ class FitConfig(BaseModel):
     document_head_documents: int = Field(default=800, ge=2)
     smooth: SmoothConfig = SmoothConfig()
     goals: Goals = Goals()
+    license: str = ""
     notes: str = ""
 
     @property

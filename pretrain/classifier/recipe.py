@@ -128,6 +128,6 @@ def _save(
         encoder=fitted.encoder.state_dict(),
         heads=fitted.heads,
         tokenizer=fitted.tokenizer.path,
-        card=card(draft, figures, fitted.tokens, config.threads, config.notes),
+        card=card(draft, figures, fitted.tokens, config),
     )
     return record_documents(saved, calibrated.documents)

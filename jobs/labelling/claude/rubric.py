@@ -1,7 +1,7 @@
 """The policy as Claude's system text: who labels, what falls under the policy, what does not, worked examples, doubt.
 
 One text per prompt and policy, the same for all its requests; nothing of it comes from the web. After the prompts of
-arXiv 2601.21571 (C.1 and A.3), in our own words.
+arXiv 2601.21571 (appendix C.1), in our own words.
 """
 
 from collections.abc import Iterable
