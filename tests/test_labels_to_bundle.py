@@ -141,6 +141,7 @@ def sae_labels(place: Path, project: str, tool: Tool) -> dict[str, DocumentLabel
     return labels_of(place, "sae")
 
 
+@pytest.mark.timeout(900)
 def test_the_chosen_latents_label_the_planted_words_and_nothing_else(place, sae_labels, texts):
     chosen = json.loads((place / "tables" / "sae" / "selected.json").read_text())
     assert chosen["latents"] == sorted([*STRONG, *WEAK])

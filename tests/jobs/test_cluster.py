@@ -90,6 +90,7 @@ def clean_environment(python: Path) -> dict[str, str]:
     return {key: value for key, value in ours.items() if key != "PYTHONPATH"}
 
 
+@pytest.mark.timeout(900)  # three Java processes share what a machine has
 def test_the_verbs_run_by_spark_submit_from_the_zipped_wheel_on_two_workers(
     cluster, wheel, bare_python, repository, tmp_path
 ):
