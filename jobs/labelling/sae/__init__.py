@@ -1,1 +1,1 @@
-"""Weak token labels from the latents of a sparse autoencoder (arXiv 2601.21571, A.2)."""
+"""Weak token labels from the latents of a sparse autoencoder (arXiv 2601.21571)."""

@@ -1,4 +1,4 @@
-"""The document head: logistic regression on mean-pooled features of the frozen encoder (paper 1, appendix A.5).
+"""The document head: logistic regression on mean-pooled features of the frozen encoder (arXiv 2601.21571).
 
 Fitted after the encoder, so that a document's label never pulls on the token features. Newton's method: with some
 hundred features it converges in a few steps and has no learning rate to choose; its cost grows with their cube.

@@ -1,4 +1,4 @@
-"""Logistic regression on frozen features by L-BFGS (paper 1, appendix A.5), rows streamed in chunks.
+"""Logistic regression on frozen features by L-BFGS (arXiv 2601.21571), rows streamed in chunks.
 
 The objective is `C * sum of losses + |w|^2 / 2` over standardised features, the bias free: the meaning that C has in
 the paper's code. Targets may be soft. Sums are kept in float64, matrix products are float32.

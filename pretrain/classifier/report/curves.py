@@ -13,7 +13,7 @@ from pretrain.classifier.report.errors import Unreachable
 from pretrain.classifier.report.schema import Reliability, ReliabilityBin, SharePoint, Sweep, Unit
 
 BIN_LEVELS = 16  # one logit
-SHARES = (0.5, 0.25, 0.125, 0.0625, 0.03125)  # method A.6: the shares of the paper's threshold sweep
+SHARES = (0.5, 0.25, 0.125, 0.0625, 0.03125)  # of the threshold sweep in arXiv 2601.21571
 _PROBABILITY_Q = np.array([level_probability(level) for level in range(LEVELS)])
 
 
