@@ -21,6 +21,7 @@ _STYLE = """
 .whisker { stroke: var(--dim); } .dotmark { fill: var(--hide); }
 .keys span { margin-right: 16px; white-space: nowrap; }
 svg.key { display: inline-block; width: 34px; vertical-align: middle; }
+main { max-width: 1340px; }
 .square { max-width: 340px; } .behind td { font-weight: 700; } .num .dim { font-size: 12px; font-weight: 400; }
 .ff { background: var(--mask-back); text-decoration: underline 2px var(--drop); text-underline-offset: 3px; }
 .mf { background: var(--hide-back); text-decoration: underline 2px dashed var(--hide); text-underline-offset: 3px; }

@@ -31,7 +31,7 @@ code, .mono { font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, 
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 18px 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
 .tile b { display: block; font-size: 24px; line-height: 1.25; font-variant-numeric: tabular-nums; }
-.tile span { color: var(--dim); font-size: 13px; }
+.tile span { color: var(--dim); font-size: 13px; overflow-wrap: anywhere; }
 .warn { border-left: 5px solid var(--drop); }
 .stack { display: flex; height: 26px; border-radius: 6px; overflow: hidden; background: var(--soft);
   margin: 6px 0 12px; gap: 1px; }
