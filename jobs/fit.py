@@ -5,14 +5,12 @@ Beside Spark, on a CPU or one CUDA device. Label sets must be of the policy that
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from jobs.errors import InputError
+from jobs.fit_report import input_errors
 from jobs.policies import load_definition
 from pretrain.classifier.config import FitConfig
 
@@ -26,7 +24,7 @@ def run(config: FitConfig) -> dict[str, Any]:
     from pretrain.classifier.recipe import fit
 
     named, definition_id = _of_policy(config)
-    with _input_errors():
+    with input_errors():
         return fit(named, _say, definition_id=definition_id)
 
 
@@ -38,7 +36,7 @@ def weak_to_strong(weak: FitConfig, strong: FitConfig, out: Path, soft: bool) ->
     from pretrain.classifier.weak_to_strong import fit_weak_to_strong
 
     (weak, definition_id), (strong, _) = _of_policy(weak), _of_policy(strong)
-    with _input_errors():
+    with input_errors():
         gaps = fit_weak_to_strong(weak, strong, out, _say, soft=soft, definition_id=definition_id)
     found: dict[str, Any] = {
         gap.metric: {
@@ -62,17 +60,3 @@ def _of_policy(config: FitConfig) -> tuple[FitConfig, str]:
 
 def _say(line: str) -> None:
     typer.echo(line, err=True)
-
-
-@contextmanager
-def _input_errors() -> Iterator[None]:
-    """Turns what a user can act on into InputError; LabelError stays, for it says enough."""
-    from pretrain.classifier.errors import FitError
-    from pretrain.classifier.report.errors import ReportError
-    from udfs.bundle import BundleError
-    from udfs.encoders import EncoderError
-
-    try:
-        yield
-    except (FitError, ReportError, BundleError, EncoderError, FileNotFoundError, ImportError) as error:
-        raise InputError(str(error)) from error

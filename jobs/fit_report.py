@@ -138,13 +138,15 @@ def definition_id(definition: str | None) -> str | None:
 
 @contextmanager
 def input_errors() -> Iterator[None]:
-    """Turns what a user can act on into InputError."""
+    """Turns what a user can act on into InputError; LabelError stays, for it says enough."""
+    from pretrain.classifier.errors import FitError
     from pretrain.classifier.report.errors import ReportError
     from udfs.bundle import BundleError
+    from udfs.encoders import EncoderError
 
     try:
         yield
-    except (ReportError, BundleError, FileNotFoundError, ImportError) as error:
+    except (FitError, ReportError, BundleError, EncoderError, FileNotFoundError, ImportError) as error:
         raise InputError(str(error)) from error
 
 

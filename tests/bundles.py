@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from udfs.bundle import Bundle, save
 from udfs.bundle_spec import BundleDraft, Threshold
 from udfs.encoders import build
+from udfs.scorer import Scored, Scorer, ScorerSettings
 
 SHAPE = {"type": "sliding", "vocab_size": 600, "dim": 16, "layers": 2, "heads": 2, "hidden": 32, "reach": 8}
 
@@ -58,3 +59,15 @@ def random_bundle(
         metrics={},
     )
     return save(folder, draft, encoder=encoder.state_dict(), heads=heads, tokenizer=tokenizer, card="made up\n")
+
+
+def score_texts(bundle: Bundle, texts: list[str]) -> Scored:
+    """What a scoring job stores of the texts, on the CPU."""
+    settings = ScorerSettings(
+        bundles=(("p", str(bundle.path), bundle.bundle_id),),
+        device="cpu",
+        dtype="float32",
+        token_budget=4096,
+        threads=1,
+    )
+    return Scorer(settings)(texts)["p"]

@@ -19,6 +19,7 @@ from pretrain.classifier.report.leaks import Seen, content_keys, unseen
 from pretrain.classifier.report.model import Model
 from pretrain.classifier.report.schema import MODEL, Row, SetReport
 from pretrain.classifier.report.sets import EvaluationSet, LabelledSource, chunks, in_memory
+from pretrain.classifier.report.thresholds import USED_FOR
 
 HELDOUT = "Documents kept apart from training; a token has its document's label, so this rewards recognising a topic."
 SPAN_SETS = {
@@ -108,7 +109,7 @@ def seen_documents(corpus: Corpus) -> list[Seen]:
     """The documents that must not be reported on."""
     return [
         Seen(what="train it", keys_K=content_keys(corpus.training.texts)),
-        Seen(what="choose its thresholds", keys_K=content_keys(corpus.calibration.texts)),
+        Seen(what=USED_FOR, keys_K=content_keys(corpus.calibration.texts)),
     ]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pretrain.classifier.errors import FitError
+from pretrain.hashing import content_hashes
 from udfs.bundle_spec import TrainingData
 from udfs.labels import DocumentLabels, token_targets
 from udfs.text_rows import made_id
@@ -132,8 +133,7 @@ def _read_shards(shards: Sequence[Path]) -> tuple[list[str], list[str], list[str
 
 def content_share(texts: Sequence[str]) -> np.ndarray:
     """A number in [0, 1) per text that depends on its content alone (SHA-256): float64 [D]."""
-    heads = [hashlib.sha256(text.encode("utf-8")).digest()[:8] for text in texts]
-    return np.array([int.from_bytes(head, "big") / 2**64 for head in heads])
+    return content_hashes(text.encode("utf-8") for text in texts) / 2.0**64
 
 
 def provenance(documents: Documents) -> list[TrainingData]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from pretrain.classifier.vocabulary import train_vocabulary
 from pretrain.errors import DatasetError
 from pretrain.hashed_file import file_sha256
+from pretrain.hashing import below, content_hashes, mixed
 from pretrain.language.config import EncoderConfig, SourceConfig, VocabularyConfig
 from pretrain.language.documents import read_texts, source_files
 from pretrain.language.exported import is_export
-from pretrain.language.hashing import below, content_hashes, mixed
 from pretrain.language.token_cache import content_id
 from udfs.tokenizer import ByteTokenizer
 

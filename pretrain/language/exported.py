@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pretrain.errors import DatasetError
+from pretrain.hashing import content_hashes
 from pretrain.language.config import SourceConfig
-from pretrain.language.hashing import content_hashes
 from pretrain.language.token_store import SourceRecord, TokenStore
 from pretrain.manifest import FILE_NAME, Manifest
 from pretrain.shards import ShardReader

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from pretrain.hashing import below, mixed, salt
 from pretrain.language.config import MaskedConfig, Objective
 from pretrain.language.corpus import Packed
-from pretrain.language.hashing import below, mixed, salt
 from udfs.transformer import Transformer, mirror
 
 LOGITS = 2**28  # in memory at once: 1 GiB in float32; more are made, and made again for the gradient, in chunks

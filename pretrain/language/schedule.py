@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pretrain.language.hashing import mixed, salt
+from pretrain.hashing import mixed, salt
 from udfs.packing import runs
 
 

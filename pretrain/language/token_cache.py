@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from pretrain.errors import DatasetError
 from pretrain.hashed_file import file_sha256, replace_file
+from pretrain.hashing import content_hashes
 from pretrain.language.config import SourceConfig
 from pretrain.language.documents import read_texts, source_files
-from pretrain.language.hashing import content_hashes
 from pretrain.language.token_store import SourceRecord, TokenStore
 from pretrain.shards import ShardReader, ShardWriter, token_dtype
 from udfs.tokenizer import ByteTokenizer

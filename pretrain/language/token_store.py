@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretrain.errors import DatasetError
-from pretrain.language.hashing import below
+from pretrain.hashing import below
 from pretrain.shards import ShardReader
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from pretrain.errors import TrainingError
+from pretrain.hashing import salt
 from pretrain.language.checkpoint import Checkpoint, Progress, last_checkpoint, save_checkpoint
 from pretrain.language.config import EncoderConfig, MaskedConfig
 from pretrain.language.corpus import Corpus, Packed
-from pretrain.language.hashing import salt
 from pretrain.language.log import HeldoutLine, Log, StepLine
 from pretrain.language.objective import Task, loss_sum, task
 from pretrain.language.optimizer import adamw, learning_rate

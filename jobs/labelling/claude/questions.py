@@ -4,7 +4,6 @@ Reads one Parquet file and writes another, `claude/questions.parquet` below the 
 has a row: its label, or no label and the state that says why.
 """
 
-import os
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from jobs.labelling.claude.prompts import is_forget, question
 from jobs.labelling.claude.request import Answer, Request
 from jobs.labelling.claude.settings import QuestionsConfig
 from jobs.labelling.config import LabelConfig
+from jobs.labelling.files import write_table
 
 QUESTION_SCHEMA = pa.schema(
     [
@@ -45,10 +45,7 @@ def run(config: LabelConfig) -> dict[str, Any]:
     columns = [_row(asker, one, answers.get(one[0]), unreadable.get(one[0], "")) for one in rows]
     table = pa.Table.from_pylist(columns, QUESTION_SCHEMA)
     file = config.tables.folder / "claude" / "questions.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    staging = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(table.replace_schema_metadata({"definition_id": asker.policy.definition_id}), staging)
-    os.replace(staging, file)
+    write_table(file, table.replace_schema_metadata({"definition_id": asker.policy.definition_id}))
     counts = {"in": len(rows), "forget": sum(one["label"] is True for one in columns)}
     counts |= {"keep": sum(one["label"] is False for one in columns)}
     unknown = {"unknown": len(rows) - counts["forget"] - counts["keep"]}

@@ -3,11 +3,11 @@
 A joint prompt is about n times cheaper and may shift labels; this measures by how much, before the money is spent.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import VerbError
+from jobs.labelling.files import write_json
 
 
 class AgreementError(VerbError):
@@ -44,8 +44,7 @@ class Agreement:
         """Writes the counts as JSON."""
         names = ("documents", "both", "joint_only", "single_only", "neither", "unanswered")
         counts = {name: getattr(self, name) for name in names}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({**made_by, **counts, "kappa": self.kappa, "floor": floor}, indent=2) + "\n")
+        write_json(file, {**made_by, **counts, "kappa": self.kappa, "floor": floor})
 
     def refuse_below(self, floor: float, file: Path) -> None:
         """Raises AgreementError below the floor, and where sentences were asked about but none can be compared."""

@@ -4,18 +4,17 @@ The table, one row per text that was asked about, stays under `claude/` below th
 A document whose text was not asked about is unknown, with the reason; so is one whose text nobody could read.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from jobs.labelling.claude.flags import flags
 from jobs.labelling.config import LabelConfig
 from jobs.labelling.documents import Documents
+from jobs.labelling.files import write_table
 from jobs.labelling.label_set import REVIEW, commit_labels
 from udfs.labels import DocumentLabels, encode_labels
 
@@ -51,10 +50,7 @@ def write(config: LabelConfig, name: str, labels: Mapping[str, DocumentLabels]) 
     hashes = pa.array(list(labels), pa.string())
     table = pa.Table.from_batches([encode_labels(hashes, hashes, list(labels.values()))]).drop_columns(["doc_id"])
     file = config.tables.folder / "claude" / f"{name}.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    staging = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(table, staging)
-    os.replace(staging, file)
+    write_table(file, table)
     return file
 
 

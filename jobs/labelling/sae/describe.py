@@ -5,13 +5,11 @@ its score, on which `select` acts. Writes `sae/descriptions.parquet` below the t
 has contexts; no Spark.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.errors import InputError
 from jobs.labelling.claude.asker import Asker
@@ -19,6 +17,7 @@ from jobs.labelling.claude.fence import cap, clean
 from jobs.labelling.claude.latent_prompts import DESCRIBE, DETECT, LONGEST, describe
 from jobs.labelling.claude.request import Request
 from jobs.labelling.config import LabelConfig
+from jobs.labelling.files import write_table
 from jobs.labelling.sae.explanations import (
     Description,
     Windows,
@@ -133,8 +132,5 @@ def _write(config: LabelConfig, found: Mapping[int, Description], source: str, m
     table = pa.Table.from_pylist(rows, DESCRIPTION_SCHEMA)
     table = table.replace_schema_metadata({"model": model, "prompts": f"{DESCRIBE} {DETECT}"})
     file = config.tables.folder / "sae" / "descriptions.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    staging = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(table, staging)
-    os.replace(staging, file)
+    write_table(file, table)
     return file

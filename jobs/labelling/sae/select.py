@@ -4,8 +4,6 @@ A latent is selected, rejected with the reason, or undecided with the reason: no
 description whose score is below `claude.latents.quality_floor` is rejected before anybody is asked. No Spark.
 """
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from jobs.labelling.claude.canaries import latent_canaries
 from jobs.labelling.claude.prompts import LATENT, LatentQuestion, is_forget, latents
 from jobs.labelling.claude.request import Request
 from jobs.labelling.config import LabelConfig
+from jobs.labelling.files import write_json
 from jobs.labelling.sae.describe import read_latents
 from jobs.labelling.sae.groups import Group, ask_groups, grouped, requests
 from jobs.labelling.sae.inputs import contexts_table
@@ -109,9 +108,7 @@ def _write(
         "undecided": _by_latent(undecided),
     }
     file = config.tables.folder / "sae" / "selected.json"
-    staging = file.with_name(f".{file.name}.{os.getpid()}")
-    staging.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(staging, file)
+    write_json(file, content)
     return file
 
 

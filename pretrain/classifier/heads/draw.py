@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pretrain.classifier.apply import batches
 from pretrain.classifier.errors import FitError
 from pretrain.classifier.labels import Documents, content_share, targets
+from pretrain.hashing import GAMMA, mixed
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 
@@ -90,10 +91,7 @@ def _places(tokens: Tokenized) -> tuple[np.ndarray, np.ndarray]:
 def _keys(texts: Sequence[str], document_T: np.ndarray, position_T: np.ndarray, seed: int) -> np.ndarray:
     """A pseudo-random uint64 per token (splitmix64 of text hash, seed and position)."""
     text_D = np.array([xxhash.xxh3_64_intdigest(text.encode("utf-8"), seed=seed) for text in texts], dtype=np.uint64)
-    x_T = text_D[document_T] + (position_T.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    x_T = (x_T ^ (x_T >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x_T = (x_T ^ (x_T >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x_T ^ (x_T >> np.uint64(31))
+    return mixed(text_D[document_T] + position_T.astype(np.uint64) * GAMMA)
 
 
 def _lowest(key_T: np.ndarray, document_T: np.ndarray, window_T: np.ndarray, config: DrawConfig) -> np.ndarray:

@@ -52,11 +52,6 @@ class CalibrationDocuments:
         """16 hex digits that name the set of documents."""
         return self.data.sha256[:16]
 
-    @property
-    def seen(self) -> Seen:
-        """For refusing to report on them."""
-        return Seen(what=USED_FOR, keys_K=self.keys_K)
-
 
 def threshold_records(chosen: Mapping[Name, Chosen], documents: CalibrationDocuments) -> dict[Unit, Threshold]:
     """What `bundle.json` says of the thresholds of tokens and documents."""

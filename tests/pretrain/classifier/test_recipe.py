@@ -19,10 +19,10 @@ from pretrain.classifier.labels import Documents
 from pretrain.classifier.recipe import fit
 from pretrain.classifier.report.errors import LeakError
 from pretrain.classifier.weak_to_strong import fit_weak_to_strong
+from tests.bundles import score_texts
 from tests.planted import PLANTED, planted, tiny_encoder, write_documents, write_label_set
 from udfs.bundle import Bundle
 from udfs.labels import LabelError
-from udfs.scorer import Scored, Scorer, ScorerSettings
 
 FRESH = {"type": "sliding", "dim": 16, "layers": 2, "heads": 2, "hidden": 32, "reach": 8}
 SPLICE = {"rows": 4, "row_tokens": 64, "longest": 24}
@@ -82,20 +82,9 @@ def _silent(line: str) -> None:
     pass
 
 
-def _score(bundle: Bundle, texts: list[str]) -> Scored:
-    settings = ScorerSettings(
-        bundles=(("p", str(bundle.path), bundle.bundle_id),),
-        device="cpu",
-        dtype="float32",
-        token_budget=4096,
-        threads=1,
-    )
-    return Scorer(settings)(texts)["p"]
-
-
 def _separation(bundle: Bundle, documents: Documents) -> float:
     """Mean grid score of the tokens that lie in planted words minus that of the others."""
-    scored, inside = _score(bundle, documents.texts), []
+    scored, inside = score_texts(bundle, documents.texts), []
     for d, text in enumerate(documents.texts):
         ends = np.cumsum(scored.tokens.bytes_T[scored.tokens.bounds_D1[d] : scored.tokens.bounds_D1[d + 1]])
         word_ends = np.cumsum([len(word) + 1 for word in text.split(" ")])
@@ -246,7 +235,7 @@ def test_a_student_from_scratch_agrees_with_its_teacher(recipe, folder):
     assert pupil.spec.encoder["type"] == "sliding"
     marks = []
     for bundle in (teacher, pupil):
-        scored, wordwise = _score(bundle, documents.texts), []
+        scored, wordwise = score_texts(bundle, documents.texts), []
         for d, text in enumerate(documents.texts):
             part = slice(scored.tokens.bounds_D1[d], scored.tokens.bounds_D1[d + 1])
             ends = np.cumsum(scored.tokens.bytes_T[part])

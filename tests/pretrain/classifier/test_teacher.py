@@ -7,11 +7,10 @@ import pytest
 
 from pretrain.classifier.labels import targets
 from pretrain.classifier.teacher import Teacher, TeacherConfig, value_spans
-from tests.bundles import random_bundle
+from tests.bundles import random_bundle, score_texts
 from tests.corpora import sentence
 from tests.planted import coarse, planted
 from udfs.bundle import Bundle, BundleError
-from udfs.scorer import Scorer, ScorerSettings
 from udfs.scores import grid_threshold, probabilities
 
 
@@ -25,20 +24,9 @@ def _teacher(bundle: Bundle, **settings: object) -> Teacher:
     return Teacher(TeacherConfig.model_validate({"bundle": str(bundle.path), **settings}), threads=1)
 
 
-def _scores(bundle: Bundle, texts: list[str]):
-    settings = ScorerSettings(
-        bundles=(("p", str(bundle.path), bundle.bundle_id),),
-        device="cpu",
-        dtype="float32",
-        token_budget=4096,
-        threads=1,
-    )
-    return Scorer(settings)(texts)["p"]
-
-
 def test_soft_labels_are_the_probabilities_that_scoring_stores(bundle, documents):
     taught = _teacher(bundle).label(documents, soft=True)
-    scored = _scores(bundle, documents.texts)
+    scored = score_texts(bundle, documents.texts)
     value_T, known_T = targets(taught.documents, scored.tokens)
     some_T = scored.tokens.bytes_T > 0
     np.testing.assert_allclose(value_T[some_T], probabilities(scored.scores_T)[some_T], atol=1e-6)
@@ -49,7 +37,7 @@ def test_soft_labels_are_the_probabilities_that_scoring_stores(bundle, documents
 
 
 def test_hard_labels_are_the_bundles_decisions(bundle, documents):
-    scored = _scores(bundle, documents.texts)
+    scored = score_texts(bundle, documents.texts)
     some_T = scored.tokens.bytes_T > 0
     for threshold in (None, 0.6):
         taught = _teacher(bundle, threshold=threshold).label(documents, soft=False)

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pretrain.hashing import content_hashes
 from pretrain.language.config import EncoderConfig, Objective
 from pretrain.language.corpus import Corpus
-from pretrain.language.hashing import content_hashes
 from pretrain.language.run_identity import RunIdentity
 from pretrain.language.token_store import SourceRecord, TokenStore
 from pretrain.shards import ShardReader, ShardWriter, token_dtype

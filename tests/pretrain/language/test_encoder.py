@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pretrain.errors import DatasetError, TrainingError
+from pretrain.hashing import below, content_hashes
 from pretrain.language.config import EncoderConfig
 from pretrain.language.encoder import Pretrained, UnfinishedError, pretrain_encoder
-from pretrain.language.hashing import below, content_hashes
 from pretrain.language.run_identity import ResumeError
 from tests.bundles import small_tokenizer
 from tests.corpora import sentence

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_GAMMA, _FIRST, _SECOND = (np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+GAMMA, _FIRST, _SECOND = (np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
     """uint64 of any shape to well-mixed uint64, one to one (the finaliser of splitmix64, Steele et al. 2014)."""
     with np.errstate(over="ignore"):  # arithmetic modulo 2 ** 64 is meant
-        x = values.astype(np.uint64) + _GAMMA
+        x = values.astype(np.uint64) + GAMMA
         x = (x ^ (x >> np.uint64(30))) * _FIRST
         x = (x ^ (x >> np.uint64(27))) * _SECOND
     return x ^ (x >> np.uint64(31))
