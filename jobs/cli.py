@@ -252,9 +252,9 @@ def _guard(call: Callable[[], Result]) -> Result:
     """Turns the errors that users can act on into one message and an exit code; anything else keeps its traceback."""
     from jobs.errors import VerbError
     from pretrain.errors import DatasetError, TrainingError
-    from pretrain.manifest import ManifestError
-    from pretrain.megatron_index import ShardError
-    from pretrain.plan import PlanError
+    from pretrain.shards.manifest import ManifestError
+    from pretrain.shards.megatron_index import ShardError
+    from pretrain.training.plan import PlanError
     from udfs.labels import LabelError
 
     try:

@@ -22,7 +22,7 @@ from jobs.score import ScoreConfig
 from jobs.scoring.source import SourceConfig
 from jobs.session import SparkConfig
 from jobs.tables import TablesConfig
-from pretrain.config import PretrainConfig
+from pretrain.training.config import PretrainConfig
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -9,8 +9,8 @@ import typer
 from jobs import export, mask, report, score, trace
 from jobs.errors import VerbError
 from jobs.train import output_folder, plan, train
-from pretrain.manifest import Manifest
-from pretrain.shards import ShardReader
+from pretrain.shards.manifest import Manifest
+from pretrain.shards.shard import ShardReader
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

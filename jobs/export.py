@@ -27,8 +27,8 @@ from jobs.mask import counts as masked_counts
 from jobs.mask import load_rules
 from jobs.presets import find
 from pretrain.hashed_file import file_sha256
-from pretrain.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
-from pretrain.shards import SUFFIXES, ShardWriter, shard_file, token_dtype
+from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
+from pretrain.shards.shard import SUFFIXES, ShardWriter, shard_file, token_dtype
 from udfs.pretrain_tokens import pretrain_tokens
 from udfs.tokenizer import ByteTokenizer
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pretrain.manifest import Manifest, inside
-from pretrain.shards import ShardReader
+from pretrain.shards.manifest import Manifest, inside
+from pretrain.shards.shard import ShardReader
 from udfs.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ def gather(config: "Config", spark: "SparkSession") -> "Facts":
 
 def _shards(config: "Config") -> "Shards | None":
     from jobs.exported import Shards
-    from pretrain.manifest import FILE_NAME as MANIFEST
+    from pretrain.shards.manifest import FILE_NAME as MANIFEST
 
     return Shards(config.tables.shards) if (config.tables.shards / MANIFEST).is_file() else None
 

@@ -18,7 +18,7 @@ from jobs.tables import Table
 from jobs.tracing.lines import lines
 from jobs.tracing.raw_row import read_raw_row
 from jobs.tracing.training import training
-from pretrain.manifest import FILE_NAME as MANIFEST
+from pretrain.shards.manifest import FILE_NAME as MANIFEST
 from udfs.decide_rows import policy_scores
 from udfs.score_rows import EMPTY, WINDOWED
 from udfs.scores import probabilities

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from jobs.errors import ConfigError, InputError
-from pretrain.config import PretrainConfig
+from pretrain.training.config import PretrainConfig
 
 if TYPE_CHECKING:
     from jobs.config import Config
-    from pretrain.train import StepRecord
+    from pretrain.training.train import StepRecord
 
 
 def plan(config: "Config") -> dict[str, Any]:
     """What a run would do. Raises ConfigError without a section `pretrain`, PlanError, ManifestError."""
-    from pretrain.plan import plan
+    from pretrain.training.plan import plan
 
     made = plan(_section(config), config.tables.shards)
     return asdict(made) | {"lines": made.lines()}
@@ -25,7 +25,7 @@ def plan(config: "Config") -> dict[str, Any]:
 
 def train(config: "Config") -> dict[str, Any]:
     """Plans, trains, and returns the result. Output: `<tables.root>/pretrain/`."""
-    from pretrain.train import train
+    from pretrain.training.train import train
 
     section = _section(config)
     missing = [name for name in ("torch", "megatron") if find_spec(name) is None]

@@ -10,8 +10,8 @@ import pytest
 import xxhash
 
 from jobs import trace
-from pretrain.manifest import Manifest
-from pretrain.shards import ShardReader
+from pretrain.shards.manifest import Manifest
+from pretrain.shards.shard import ShardReader
 from tests.bundles import small_tokenizer
 from tests.jobs.capitals import capitals_config, run_verbs, write_documents
 
@@ -71,7 +71,7 @@ def test_station_4_the_shard_holds_ids_mask_and_the_way_back(config):
 
 def test_station_5_the_sample_masks_the_labels_that_are_forgotten_not_the_inputs(config):
     pytest.importorskip("megatron.core", reason="megatron-core is not installed")
-    from pretrain.samples import build_datasets
+    from pretrain.samples.training_samples import build_datasets
 
     sample = build_datasets(config.tables.shards, seq_length=16, samples=1, seed=0)[0]
     assert sample["tokens"].tolist() == IDS[:16]

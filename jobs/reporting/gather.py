@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from jobs.exported import Shards
 from jobs.reporting.facts import ExportFacts, ScoreCounts, SourceFacts, TableVersion
 from jobs.tables import COMMIT_FILE, Commit, Table, TablesConfig
-from pretrain.manifest import inside
-from pretrain.shards import ShardReader
+from pretrain.shards.manifest import inside
+from pretrain.shards.shard import ShardReader
 from udfs.count_scores import HISTOGRAM_SCHEMA, count_scores
 
 if TYPE_CHECKING:

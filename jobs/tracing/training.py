@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.exported import Exported, Place
-from pretrain.plan import PlanError, plan
+from pretrain.training.plan import PlanError, plan
 
 if TYPE_CHECKING:
     from jobs.config import Config
-    from pretrain.config import PretrainConfig
-    from pretrain.locate import Piece
-    from pretrain.samples import TrainingSamples
+    from pretrain.samples.locate import Piece
+    from pretrain.samples.training_samples import TrainingSamples
+    from pretrain.training.config import PretrainConfig
 
 
 def training(config: "Config", place: Place, exported: Exported) -> dict[str, Any]:
@@ -46,11 +46,11 @@ def training(config: "Config", place: Place, exported: Exported) -> dict[str, An
 def _pieces(
     settings: "PretrainConfig", shards: Path, out: Path, wanted: int, place: Place
 ) -> "tuple[TrainingSamples, list[Piece]]":
-    from pretrain.quiet import quiet_megatron
+    from pretrain.training.quiet import quiet_megatron
 
     with quiet_megatron():
-        from pretrain.locate import pieces_of_document
-        from pretrain.samples import build_datasets
+        from pretrain.samples.locate import pieces_of_document
+        from pretrain.samples.training_samples import build_datasets
 
     samples = build_datasets(
         shards,

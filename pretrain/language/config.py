@@ -1,6 +1,6 @@
 """What a user may say about the pretraining of an encoder: the whole of a file in `conf/encoders/`.
 
-Needs pydantic only. The optimiser's settings are those of `pretrain/config.py`, whose defaults are the paper's for
+Needs pydantic only. The optimiser has the settings of `pretrain/training/config.py`, whose defaults are the paper's for
 language models (arXiv 2601.21571); a constant rate is `min_lr_ratio: 1`, `warmup_fraction: 0`.
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pretrain.config import OptimizerConfig, Positive
+from pretrain.training.config import OptimizerConfig, Positive
 
 Value = str | bool | int
 Objective = Literal["left", "right", "masked"]

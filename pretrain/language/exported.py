@@ -12,8 +12,8 @@ from pretrain.errors import DatasetError
 from pretrain.hashing import content_hashes
 from pretrain.language.config import SourceConfig
 from pretrain.language.token_store import SourceRecord, TokenStore
-from pretrain.manifest import FILE_NAME, Manifest
-from pretrain.shards import ShardReader
+from pretrain.shards.manifest import FILE_NAME, Manifest
+from pretrain.shards.shard import ShardReader
 from udfs.tokenizer import ByteTokenizer
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from pretrain.config import OptimizerConfig
+from pretrain.training.config import OptimizerConfig
 
 
 def adamw(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:

@@ -5,9 +5,9 @@ Device, precision, threads, microbatch size and how often to log, evaluate and s
 
 from pydantic import BaseModel, ConfigDict
 
-from pretrain.config import OptimizerConfig
 from pretrain.errors import TrainingError
 from pretrain.language.config import MaskedConfig, Objective, ShapeConfig
+from pretrain.training.config import OptimizerConfig
 
 
 class ResumeError(TrainingError):

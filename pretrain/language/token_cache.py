@@ -21,7 +21,7 @@ from pretrain.hashing import content_hashes
 from pretrain.language.config import SourceConfig
 from pretrain.language.documents import read_texts, source_files
 from pretrain.language.token_store import SourceRecord, TokenStore
-from pretrain.shards import ShardReader, ShardWriter, token_dtype
+from pretrain.shards.shard import ShardReader, ShardWriter, token_dtype
 from udfs.tokenizer import ByteTokenizer
 
 FORMAT = "tokensieve-tokens/1"

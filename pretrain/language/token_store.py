@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pretrain.errors import DatasetError
 from pretrain.hashing import below
-from pretrain.shards import ShardReader
+from pretrain.shards.shard import ShardReader
 
 
 class SourceRecord(BaseModel):

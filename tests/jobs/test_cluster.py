@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pretrain.manifest import Manifest
+from pretrain.shards.manifest import Manifest
 
 pyspark = pytest.importorskip("pyspark", reason="the Spark verbs need tokensieve[spark]")
 SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"

@@ -9,8 +9,8 @@ import pytest
 from jobs import export, mask, score
 from jobs.errors import ConfigError, ExecutorError, InputError, executor_errors
 from jobs.export import ExportConfig, shard_count, tokenizer_info
-from pretrain.manifest import Manifest
-from pretrain.shards import ShardReader
+from pretrain.shards.manifest import Manifest
+from pretrain.shards.shard import ShardReader
 from tests.bundles import small_tokenizer
 from tests.corpora import write_corpus
 from udfs.tokenizer import ByteTokenizer

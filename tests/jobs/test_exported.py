@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jobs.exported import Place, Shards
-from pretrain.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
-from pretrain.shards import ShardWriter, token_dtype
+from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
+from pretrain.shards.shard import ShardWriter, token_dtype
 from udfs.tokenizer import ByteTokenizer
 
 TEXT = "a 👩‍⚕️ is\ufffd\ufffd here"

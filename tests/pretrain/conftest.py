@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pretrain.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
-from pretrain.shards import ShardWriter, token_dtype
+from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
+from pretrain.shards.shard import ShardWriter, token_dtype
 
 Document = tuple[Sequence[int], Sequence[int]]
 WriteCorpus = Callable[..., Path]

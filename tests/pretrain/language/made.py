@@ -13,7 +13,7 @@ from pretrain.language.config import EncoderConfig, Objective
 from pretrain.language.corpus import Corpus
 from pretrain.language.run_identity import RunIdentity
 from pretrain.language.token_store import SourceRecord, TokenStore
-from pretrain.shards import ShardReader, ShardWriter, token_dtype
+from pretrain.shards.shard import ShardReader, ShardWriter, token_dtype
 
 SHA = "0" * 64
 

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.config import load_section
-from pretrain.config import OptimizerConfig
 from pretrain.language.config import EncoderConfig
 from pretrain.language.optimizer import learning_rate
+from pretrain.training.config import OptimizerConfig
 from tests.pretrain.language.made import config
 
 

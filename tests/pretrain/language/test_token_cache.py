@@ -10,8 +10,8 @@ from pretrain.errors import DatasetError
 from pretrain.language.config import SourceConfig
 from pretrain.language.token_cache import CacheError, cached_tokens
 from pretrain.language.token_store import TokenStore
-from pretrain.megatron_index import CorruptShardError
-from pretrain.shards import ShardWriter
+from pretrain.shards.megatron_index import CorruptShardError
+from pretrain.shards.shard import ShardWriter
 from tests.bundles import small_tokenizer
 from tests.corpora import sentence
 from tests.pretrain.language.made import write_texts

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pretrain.hashed_file import replace_file
-from pretrain.shards import SUFFIXES, shard_file
+from pretrain.shards.shard import SUFFIXES, shard_file
 
 if TYPE_CHECKING:
-    from pretrain.verify import Problem
+    from pretrain.shards.verify import Problem
 
 FILE_NAME = "manifest.json"
 Count = Annotated[int, Field(ge=0)]
@@ -53,7 +53,7 @@ class TokenizerInfo(_Record):
 
 
 class ShardInfo(_Record):
-    """One shard. `sha256` has one entry per suffix in `pretrain.shards.SUFFIXES`; `docs` may be added."""
+    """One shard. `sha256` has one entry per suffix in `pretrain.shards.shard.SUFFIXES`; `docs` may be added."""
 
     prefix: RelativePath
     docs: RelativePath
@@ -128,8 +128,8 @@ class Manifest(_Record):
         return path
 
     def verify(self, folder: Path) -> list["Problem"]:
-        """Read every file and name what is wrong (`pretrain.verify`). Raises ManifestError."""
-        from pretrain.verify import verify_shards  # it needs Manifest, so not at the top
+        """Read every file and name what is wrong (`pretrain.shards.verify`). Raises ManifestError."""
+        from pretrain.shards.verify import verify_shards  # it needs Manifest, so not at the top
 
         return verify_shards(self, Path(folder))
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 import torch
 from safetensors.torch import save
 
-from pretrain.config import PretrainConfig
-from pretrain.distributed import Ranks
-from pretrain.engine import Engine, Microbatch
 from pretrain.errors import TrainingError
-from pretrain.plan import Plan
-from pretrain.records import RunFolder, StepRecord, TrainResult
-from pretrain.samples import TrainingSamples
+from pretrain.samples.training_samples import TrainingSamples
+from pretrain.training.config import PretrainConfig
+from pretrain.training.distributed import Ranks
+from pretrain.training.engine import Engine, Microbatch
+from pretrain.training.plan import Plan
+from pretrain.training.records import RunFolder, StepRecord, TrainResult
 
 
 class Run:

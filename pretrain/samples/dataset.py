@@ -15,7 +15,7 @@ import torch
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
 from pretrain.errors import DatasetError
-from pretrain.shards import ShardReader
+from pretrain.shards.shard import ShardReader
 
 
 class FilteredGPTDataset(GPTDataset):

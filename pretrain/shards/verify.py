@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from pretrain.hashed_file import file_sha256
-from pretrain.manifest import Manifest, ShardInfo, TokenizerInfo, inside
-from pretrain.shards import SUFFIXES, CorruptShardError, ShardReader, shard_file
+from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo, inside
+from pretrain.shards.shard import SUFFIXES, CorruptShardError, ShardReader, shard_file
 
 ProblemKind = Literal[
     "missing file",

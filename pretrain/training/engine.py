@@ -22,8 +22,8 @@ from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 from megatron.core.transformer.module import Float16Module
 
-from pretrain.config import OptimizerConfig, PretrainConfig
-from pretrain.model import build_model
+from pretrain.training.config import OptimizerConfig, PretrainConfig
+from pretrain.training.model import build_model
 
 
 @dataclass(frozen=True, kw_only=True)

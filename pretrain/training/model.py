@@ -9,7 +9,7 @@ from megatron.core.models.gpt import GPTModel
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
 from megatron.core.transformer import TransformerConfig
 
-from pretrain.config import ModelConfig
+from pretrain.training.config import ModelConfig
 
 
 def squared_relu(values: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from pretrain.config import ModelConfig, PretrainConfig
-from pretrain.manifest import ManifestError
-from pretrain.plan import PlanError, plan
+from pretrain.shards.manifest import ManifestError
+from pretrain.training.config import ModelConfig, PretrainConfig
+from pretrain.training.plan import PlanError, plan
 
 # 100 documents of 10 tokens, 6 of which bear loss: 1,000 tokens, 600 loss-bearing, 62 samples of 16.
 DOCUMENTS = [([1, 2, 3, 4, 5, 6, 7, 8, 9, 0], [1, 0, 0, 1, 1, 0, 0, 1, 1, 1])] * 100
@@ -149,6 +149,7 @@ def test_ffn_defaults_to_four_times_the_width():
 
 
 def test_planning_imports_neither_torch_nor_megatron():
-    code = "import sys, pretrain.plan, pretrain.train; print([m for m in ('torch', 'megatron') if m in sys.modules])"
+    names = "pretrain.training.plan, pretrain.training.train"
+    code = f"import sys, {names}; print([m for m in ('torch', 'megatron') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from pretrain.config import PretrainConfig
 from pretrain.hashed_file import file_sha256
-from pretrain.manifest import Manifest, TokenizerInfo, inside
+from pretrain.shards.manifest import Manifest, TokenizerInfo, inside
+from pretrain.training.config import PretrainConfig
 
 
 class PlanError(ValueError):

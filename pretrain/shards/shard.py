@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from pretrain.hashed_file import HashedFile
-from pretrain.megatron_index import CorruptShardError, MegatronIndex, ShardError, index_bytes, read_index
+from pretrain.shards.megatron_index import CorruptShardError, MegatronIndex, ShardError, index_bytes, read_index
 
 SUFFIXES = (".bin", ".idx", "_mask.bin", "_mask.idx")
 MASK_DTYPE = np.dtype(np.uint8)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pretrain.manifest import Manifest, ManifestError
-from pretrain.shards import ShardWriter
+from pretrain.shards.manifest import Manifest, ManifestError
+from pretrain.shards.shard import ShardWriter
 
 FIRST = [([5, 6, 7, 0], [1, 0, 0, 1]), ([8, 0], [1, 1])]
 SECOND = [([9, 10, 0], [0, 1, 1])]

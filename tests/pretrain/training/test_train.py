@@ -16,12 +16,12 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
-from pretrain.config import PretrainConfig
-from pretrain.cpu_shim import CpuShimError, cpu_shim
-from pretrain.distributed import ProcessGroupError, model_parallel, process_group
-from pretrain.engine import Engine, Microbatch
-from pretrain.plan import plan
-from pretrain.train import TrainingError, train
+from pretrain.training.config import PretrainConfig
+from pretrain.training.cpu_shim import CpuShimError, cpu_shim
+from pretrain.training.distributed import ProcessGroupError, model_parallel, process_group
+from pretrain.training.engine import Engine, Microbatch
+from pretrain.training.plan import plan
+from pretrain.training.train import TrainingError, train
 
 # Rows that count upwards: the next token follows from this one, so that a few steps can learn something.
 COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]
@@ -216,7 +216,7 @@ def test_two_processes_give_the_losses_of_one(write_corpus, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
-        "from pretrain.config import PretrainConfig\nfrom pretrain.train import train\n"
+        "from pretrain.training.config import PretrainConfig\nfrom pretrain.training.train import train\n"
         "if __name__ == '__main__':\n"
         "    settings = PretrainConfig.model_validate_json(sys.argv[1])\n"
         "    train(settings, Path(sys.argv[2]), Path(sys.argv[3]))\n"

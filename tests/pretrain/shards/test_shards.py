@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.shards import (
+from pretrain.shards.shard import (
     SUFFIXES,
     CorruptShardError,
     DocumentTooLongError,

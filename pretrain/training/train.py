@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrain.config import PretrainConfig
 from pretrain.errors import TrainingError
-from pretrain.manifest import Manifest
-from pretrain.plan import plan
-from pretrain.quiet import quiet_megatron
-from pretrain.records import RunFolder, StepRecord, TrainResult
+from pretrain.shards.manifest import Manifest
+from pretrain.training.config import PretrainConfig
+from pretrain.training.plan import plan
+from pretrain.training.quiet import quiet_megatron
+from pretrain.training.records import RunFolder, StepRecord, TrainResult
 
 if TYPE_CHECKING:
     import torch
@@ -35,10 +35,10 @@ def train(
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_megatron())
-        from pretrain.cpu_shim import cpu_shim
-        from pretrain.distributed import model_parallel, process_group, world_size
-        from pretrain.run import Run
-        from pretrain.samples import build_datasets
+        from pretrain.samples.training_samples import build_datasets
+        from pretrain.training.cpu_shim import cpu_shim
+        from pretrain.training.distributed import model_parallel, process_group, world_size
+        from pretrain.training.run import Run
 
         device = _device(config)
         manifest = Manifest.load(shards)

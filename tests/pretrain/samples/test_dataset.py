@@ -14,11 +14,11 @@ pytest.importorskip("megatron.core", reason="needs megatron-core")
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
-from pretrain.dataset import FilteredGPTDataset
 from pretrain.errors import DatasetError
-from pretrain.manifest import Manifest
-from pretrain.samples import SampleOrigin, _TokenizerStandIn, build_datasets
-from pretrain.shards import CorruptShardError, ShardReader, ShardWriter
+from pretrain.samples.dataset import FilteredGPTDataset
+from pretrain.samples.training_samples import SampleOrigin, _TokenizerStandIn, build_datasets
+from pretrain.shards.manifest import Manifest
+from pretrain.shards.shard import CorruptShardError, ShardReader, ShardWriter
 
 # eod is 0 and takes loss, 63 is the hidden id. Seed 3 packs the documents as 3, 4, 1, 0, 2, then shuffles the samples.
 DOCUMENTS = [

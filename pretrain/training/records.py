@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pretrain.config import PretrainConfig
 from pretrain.hashed_file import replace_file
-from pretrain.manifest import Manifest
+from pretrain.shards.manifest import Manifest
+from pretrain.training.config import PretrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

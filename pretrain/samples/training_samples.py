@@ -18,13 +18,13 @@ from megatron.core.datasets.blended_dataset import BlendedDataset
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
-from pretrain.dataset import FilteredGPTDataset
-from pretrain.distributed import process_group
 from pretrain.errors import DatasetError
-from pretrain.manifest import Manifest, ShardInfo, TokenizerInfo
-from pretrain.megatron_index import read_index
-from pretrain.plan import samples_in
-from pretrain.shards import shard_file
+from pretrain.samples.dataset import FilteredGPTDataset
+from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo
+from pretrain.shards.megatron_index import read_index
+from pretrain.shards.shard import shard_file
+from pretrain.training.distributed import process_group
+from pretrain.training.plan import samples_in
 
 
 @dataclass(frozen=True, kw_only=True)
