@@ -57,7 +57,7 @@ def _pieces(
         seq_length=settings.seq_length,
         samples=wanted,
         seed=settings.seed,
-        loss_mask=settings.loss_mask,
+        loss_mask="none" if settings.filter.mode == "none" else "mask",
         cache=out / "index-cache",
     )
     return samples, pieces_of_document(samples, place.shard, place.index)
@@ -71,7 +71,7 @@ def _shown(
     labels_L = sample["labels"][piece.labels].numpy()
     loss_mask_L = sample["loss_mask"][piece.labels].numpy()
     first = piece.end - len(labels_L)
-    expected_L = exported.loss_mask_T[first : piece.end] if settings.loss_mask == "mask" else np.ones_like(loss_mask_L)
+    expected_L = exported.loss_mask_T[first : piece.end] if settings.filter.mode != "none" else np.ones_like(loss_mask_L)
     agree = np.array_equal(labels_L, exported.ids_T[first : piece.end]) and np.array_equal(loss_mask_L, expected_L)
     return {
         "sample": piece.sample,

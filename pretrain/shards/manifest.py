@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pretrain.hashed_file import replace_file
-from pretrain.shards.shard import SUFFIXES, shard_file
+from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
 
 if TYPE_CHECKING:
     from pretrain.shards.verify import Problem
 
 FILE_NAME = "manifest.json"
 Count = Annotated[int, Field(ge=0)]
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 class ManifestError(ValueError):
@@ -53,20 +55,30 @@ class TokenizerInfo(_Record):
 
 
 class ShardInfo(_Record):
-    """One shard. `sha256` has one entry per suffix in `pretrain.shards.shard.SUFFIXES`; `docs` may be added."""
+    """One shard. `sha256` has one entry per suffix in `pretrain.shards.shard.SUFFIXES`, and per suffix in
+    `SCORE_SUFFIXES` where the shard has scores; `docs` may be added."""
 
     prefix: RelativePath
     docs: RelativePath
+    split: Split = "train"
     documents: Count
     tokens: Count
     loss_tokens: Count
+    score_counts: tuple[Count, ...] | None = None
+    """Tokens at each of the 256 levels of the score companion; None without one."""
     sha256: dict[str, str]
 
     @model_validator(mode="after")
     def _hashes_are_complete(self) -> Self:
-        wrong = set(self.sha256) - {"docs"} ^ set(SUFFIXES)
+        suffixes = SUFFIXES if self.score_counts is None else (*SUFFIXES, *SCORE_SUFFIXES)
+        wrong = set(self.sha256) - {"docs"} ^ set(suffixes)
         if wrong:
-            raise ValueError(f"shard {self.prefix}: sha256 needs exactly {SUFFIXES} (and docs), wrong: {sorted(wrong)}")
+            raise ValueError(f"shard {self.prefix}: sha256 needs exactly {suffixes} (and docs), wrong: {sorted(wrong)}")
+        if self.score_counts is not None and (len(self.score_counts) != 256 or sum(self.score_counts) != self.tokens):
+            raise ValueError(
+                f"shard {self.prefix}: score_counts must be 256 counts of {self.tokens} tokens, not "
+                f"{len(self.score_counts)} of {sum(self.score_counts)}"
+            )
         return self
 
 
@@ -78,6 +90,8 @@ class Inputs(_Record):
     bundles: dict[str, str]
     source_table: dict[str, str]
     seed: int
+    scores: str | None = None
+    """The policy whose scores the score companion holds; None without one."""
 
 
 class Manifest(_Record):
@@ -101,6 +115,10 @@ class Manifest(_Record):
         if twice:
             raise ValueError(f"listed more than once: {twice}")
         return self
+
+    def shards_of(self, split: Split) -> tuple[ShardInfo, ...]:
+        """The shards of one split, in the manifest's order."""
+        return tuple(shard for shard in self.shards if shard.split == split)
 
     @property
     def id(self) -> str:
@@ -137,7 +155,7 @@ class Manifest(_Record):
         inside(folder, self.tokenizer.file)
         for shard in self.shards:
             inside(folder, shard.docs)
-            for suffix in SUFFIXES:
+            for suffix in (*SUFFIXES, *SCORE_SUFFIXES):
                 inside(folder, shard_file(Path(shard.prefix), suffix).as_posix())
 
 

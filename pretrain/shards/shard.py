@@ -16,6 +16,7 @@ from pretrain.hashed_file import HashedFile
 from pretrain.shards.megatron_index import CorruptShardError, MegatronIndex, ShardError, index_bytes, read_index
 
 SUFFIXES = (".bin", ".idx", "_mask.bin", "_mask.idx")
+SCORE_SUFFIXES = ("_score.bin", "_score.idx")  # beside the others where an export keeps scores
 MASK_DTYPE = np.dtype(np.uint8)
 MAX_LENGTH = 2**31 - 1  # Megatron keeps sequence lengths and sequence numbers as int32
 

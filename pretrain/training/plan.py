@@ -70,7 +70,7 @@ def plan(config: PretrainConfig, shards: Path, *, world_size: int = 1) -> Plan:
             f"tokens, the largest shard has {longest}; lower seq_length or export more"
         )
         raise PlanError(shards, reasons)
-    share = manifest.loss_tokens / manifest.tokens if config.loss_mask == "mask" else 1.0
+    share = manifest.loss_tokens / manifest.tokens if config.filter.mode != "none" else 1.0
     if share == 0:
         raise PlanError(shards, [*reasons, f"none of the {manifest.tokens} tokens bears loss; loosen the rule"])
     steps = _steps(config, share)

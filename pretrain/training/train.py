@@ -52,7 +52,7 @@ def train(
             seq_length=config.seq_length,
             samples=todo.samples,
             seed=config.seed,
-            loss_mask=config.loss_mask,
+            loss_mask="none" if config.filter.mode == "none" else "mask",
             cache=out / "index-cache",
         )
         run = Run(config, todo, samples, device, ranks)

@@ -120,7 +120,7 @@ def test_corpus_without_any_loss_is_refused(write_corpus):
     folder = write_corpus([(ids, [0] * 10) for ids, _ in DOCUMENTS])
     with pytest.raises(PlanError, match="none of the 1000 tokens bears loss"):
         plan(config(), folder)
-    assert plan(config(loss_mask="none"), folder).loss_tokens_expected == 640
+    assert plan(config(filter={"mode": "none"}), folder).loss_tokens_expected == 640
 
 
 def test_plan_without_shards_says_which_command_comes_first(tmp_path):

@@ -168,7 +168,7 @@ def test_other_seed_and_no_positions_give_another_model(write_corpus, tmp_path):
         "base": config(steps=2),
         "seed": config(steps=2, seed=1),
         "none": config(steps=2, model={"layers": 2, "hidden_size": 32, "heads": 4, "position": "none"}),
-        "unmasked": config(steps=2, loss_mask="none"),
+        "unmasked": config(steps=2, filter={"mode": "none"}),
     }
     losses = {name: train(variant, shards, tmp_path / name).last_loss for name, variant in variants.items()}
     assert len(set(losses.values())) == 4
