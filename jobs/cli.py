@@ -23,6 +23,7 @@ from jobs.verbs import (
     FIT_REPORT,
     LABEL,
     LABEL_VERBS,
+    MIX_VERBS,
     PLAN,
     SAE_VERBS,
     TRAIN,
@@ -44,6 +45,8 @@ app = typer.Typer(
 )
 pretrain_app = typer.Typer(no_args_is_help=True, help="Train: Megatron on exported shards, or an encoder.")
 app.add_typer(pretrain_app, name="pretrain")
+mix_app = typer.Typer(no_args_is_help=True, help="Mix shard sets at stated shares: one YAML file describes one mix.")
+app.add_typer(mix_app, name="mix")
 label_app = typer.Typer(no_args_is_help=True, help="Label documents by a policy: one YAML file describes one project.")
 app.add_typer(label_app, name="label")
 sae_app = typer.Typer(no_args_is_help=True, help="Weak labels from the latents of a sparse autoencoder.")
@@ -98,6 +101,7 @@ for _app, _verbs in (
     (app, (*VERBS, CALIBRATE)),
     (fit_app, (FIT, FIT_REPORT)),
     (pretrain_app, (PLAN, TRAIN, ENCODER)),
+    (mix_app, MIX_VERBS),
     (label_app, LABEL_VERBS),
     (sae_app, SAE_VERBS),
     (claude_app, CLAUDE_VERBS),
@@ -126,6 +130,42 @@ def agree(
 
         with executor_errors("label agree"):
             return run(loaded, _session(loaded), a, b, tokenizer, by)
+
+    _finish(_guard(run), as_json)
+
+
+@pretrain_app.command("launch")
+def launch_run(
+    config: ConfigOption,
+    overrides: Overrides = None,
+    submit: Annotated[bool, typer.Option("--submit", help="Write the files and start torchrun, or sbatch.")] = False,
+    as_json: JsonOption = False,
+    show_config: ShowOption = False,
+) -> None:
+    """Print the plan, the scripts and the command of a training run; start it with --submit."""
+    loaded = _load(config, overrides, show_config)
+
+    def run() -> dict[str, Any]:
+        from jobs.launch import launch
+
+        return launch(loaded, submit)
+
+    _finish(_guard(run), as_json)
+
+
+@pretrain_app.command("convert")
+def convert_run(
+    run_folder: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    out_folder: Annotated[Path, typer.Argument(help="The Hugging Face folder to write: new or empty.")],
+    tokenizer: Annotated[Path | None, typer.Option(help="The shards' tokenizer, where the run has no copy.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a trained model as a Hugging Face folder of a stock class, with its tokenizer."""
+
+    def run() -> dict[str, Any]:
+        from jobs.convert import run
+
+        return run(run_folder, out_folder, tokenizer)
 
     _finish(_guard(run), as_json)
 
@@ -251,7 +291,9 @@ def _model(name: str) -> Any:
 def _guard(call: Callable[[], Result]) -> Result:
     """Turns the errors that users can act on into one message and an exit code; anything else keeps its traceback."""
     from jobs.errors import VerbError
+    from pretrain.convert.errors import ConvertError
     from pretrain.errors import DatasetError, TrainingError
+    from pretrain.launch.errors import LaunchError
     from pretrain.shards.manifest import ManifestError
     from pretrain.shards.megatron_index import ShardError
     from pretrain.training.plan import PlanError
@@ -262,7 +304,7 @@ def _guard(call: Callable[[], Result]) -> Result:
     except VerbError as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except (ManifestError, PlanError, ShardError, DatasetError, LabelError) as error:
+    except (ConvertError, ManifestError, PlanError, ShardError, DatasetError, LabelError, LaunchError) as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(2) from None
     except TrainingError as error:

@@ -22,8 +22,10 @@ from jobs.score import ScoreConfig
 from jobs.scoring.source import SourceConfig
 from jobs.session import SparkConfig
 from jobs.tables import TablesConfig
+from pretrain.launch.config import LaunchConfig
 from pretrain.training.config import PretrainConfig
 
+BUDGETS = ("steps", "tokens", "tokens_per_parameter")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -38,6 +40,7 @@ class Config(BaseModel):
     score: ScoreConfig = ScoreConfig()
     export: ExportConfig = ExportConfig()
     pretrain: PretrainConfig | None = None
+    launch: LaunchConfig = LaunchConfig()
     report: ReportConfig = ReportConfig()
     spark: SparkConfig = SparkConfig()
 
@@ -50,9 +53,9 @@ class Config(BaseModel):
         return policies
 
 
-def to_yaml(config: BaseModel) -> str:
-    """A resolved configuration as YAML."""
-    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
+def to_yaml(config: BaseModel, exclude: set[str] | None = None) -> str:
+    """A resolved configuration as YAML, without the sections in `exclude`."""
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json", exclude=exclude)))
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
@@ -71,12 +74,26 @@ def load_section(model: type[Model], path: str, overrides: Sequence[str] = ()) -
             raise ConfigError(f"override {override!r} is not of the form key.key=value")
     try:
         merged = OmegaConf.merge(OmegaConf.load(file), OmegaConf.from_dotlist(list(overrides)))
-        content = OmegaConf.to_container(merged, resolve=True)
+        content = _above_preset(OmegaConf.to_container(merged, resolve=True))
     except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
     except TypeError as error:  # what OmegaConf says of a mapping merged into a list, or into a value
         raise ConfigError(f"{file}: an override names a place inside a list or a value: {error}") from error
     return validate(model, content, str(file))
+
+
+def _above_preset(content: Any) -> Any:
+    """Section `pretrain` on top of the preset that it names. A budget of its own replaces the preset's.
+
+    Raises ConfigError that names the nearest preset.
+    """
+    section = content.get("pretrain") if isinstance(content, dict) else None
+    if not isinstance(section, dict) or not isinstance(section.get("preset"), str):
+        return content
+    preset = OmegaConf.load(find(f"pretrain/{section['preset']}", suffix=".yaml"))
+    if any(section.get(budget) is not None for budget in BUDGETS):
+        preset = OmegaConf.masked_copy(preset, [key for key in preset if key not in BUDGETS])  # type: ignore[arg-type]
+    return {**content, "pretrain": OmegaConf.to_container(OmegaConf.merge(preset, section), resolve=True)}
 
 
 def validate(model: type[Model], content: Any, where: str) -> Model:

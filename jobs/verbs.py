@@ -72,6 +72,25 @@ CALIBRATE = Verb(
     spark=False,
     model="jobs.calibrate:CalibrateConfig",
 )
+MIX = "pretrain.mix.config:MixConfig"
+MIX_VERBS = (
+    Verb(
+        name="plan",
+        help="Show documents, tokens and shares of a mix; write nothing.",
+        module="jobs.mix",
+        function="plan",
+        spark=False,
+        model=MIX,
+    ),
+    Verb(
+        name="write",
+        help="Write the mix: a blend, or one shuffled shard set.",
+        module="jobs.mix",
+        function="write",
+        spark=False,
+        model=MIX,
+    ),
+)
 LABEL = "jobs.labelling.config:LabelConfig"
 LABEL_VERBS = (
     Verb(name="coarse", help="Copy document labels to tokens.", module="jobs.labelling.coarse", model=LABEL),

@@ -1,50 +1,56 @@
-"""The samples of a whole training run: every shard of a manifest, for as many epochs as the run needs.
+"""The samples of a whole training run: every shard of a corpus, for as many epochs as the run needs.
 
-Each epoch is its own exact pass (seed + epoch), built by Megatron's blend builder, so no sample comes twice
-within an epoch and the order does not depend on the length of the run. Traded away: Megatron's blend weights.
-The index cache lies in a folder named by the manifest's id, so other shards never meet an old cache.
+Of a shard set, each epoch is its own exact pass (seed + epoch): no sample comes twice within an epoch, and the order
+does not depend on the length of the run. Of a blend, Megatron draws by weight; there the order belongs to the run's
+length. The index cache lies in a folder named by the corpus, so other shards never meet an old cache.
 """
 
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from megatron.core.datasets.blended_dataset import BlendedDataset
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
-from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+from megatron.core.datasets.gpt_dataset import GPTDataset
 
 from pretrain.errors import DatasetError
-from pretrain.samples.dataset import FilteredGPTDataset
-from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo
+from pretrain.process_group import process_group
+from pretrain.samples.corpus import Corpus, CorpusShard, samples_in
+from pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
+from pretrain.samples.delayed import unfiltered
+from pretrain.samples.filter_config import FilterConfig
+from pretrain.samples.index_cache import refuse_pickles
+from pretrain.samples.level import score_level
+from pretrain.shards.manifest import Split, TokenizerInfo
 from pretrain.shards.megatron_index import read_index
 from pretrain.shards.shard import shard_file
-from pretrain.training.distributed import process_group
-from pretrain.training.plan import samples_in
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOrigin:
-    """Where a training sample comes from: the shard's prefix in the manifest, and document numbers in it."""
+    """Where a training sample comes from: the shard's name in the corpus, and document numbers in it."""
 
     shard: str
     documents: list[int]
 
 
-class TrainingSamples:
+class TrainingSamples(torch.utils.data.Dataset):
     """Samples 0, 1, 2, ... of a run: dictionaries of `tokens`, `labels`, `loss_mask`, `position_ids`, T each.
 
     Sample i belongs to epoch `i // samples_per_epoch`; `epochs` holds Megatron's data set of each, `prefixes` the
-    shards' names in the manifest, in the order in which a blend numbers them.
+    shards' names in the corpus, in the order in which a blend numbers them. Samples before `first_filtered_sample` are
+    as exported, every label bearing loss.
     """
 
-    def __init__(self, epochs: Sequence[Any], prefixes: Sequence[str]) -> None:
+    def __init__(self, epochs: Sequence[Any], prefixes: Sequence[str], first_filtered_sample: int = 0) -> None:
         self.epochs = list(epochs)
         self.prefixes = list(prefixes)
+        self.first_filtered_sample = first_filtered_sample
         self._starts = np.cumsum([0, *map(len, epochs)]).tolist()
         self.samples_per_epoch = len(self.epochs[0])
 
@@ -53,6 +59,8 @@ class TrainingSamples:
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         epoch, place = self._find(index)
+        if index < self.first_filtered_sample:
+            return unfiltered(self.epochs[epoch], place)
         return self.epochs[epoch][place]
 
     def origin(self, index: int) -> SampleOrigin:
@@ -79,40 +87,54 @@ def build_datasets(
     seq_length: int,
     samples: int,
     seed: int,
-    loss_mask: Literal["mask", "none"] = "mask",
+    settings: FilterConfig | None = None,
+    first_filtered_sample: int = 0,
+    split: Split = "train",
     cache: Path | None = None,
 ) -> TrainingSamples:
-    """At least `samples` training samples of `seq_length` tokens from every shard of `folder/manifest.json`.
+    """At least `samples` training samples of `seq_length` tokens from every shard of a corpus's split.
 
-    `loss_mask="none"` trains on every token. `cache` (default `folder/cache`) holds Megatron's indices. Every
-    rank calls this when a process group exists. Raises ManifestError, CorruptShardError, DatasetError.
+    `settings` (default: the exported mask) says how forget tokens are treated. `cache` (default `folder/cache`) holds
+    Megatron's indices. Every rank calls this when a process group exists. The order of a blend's samples follows from
+    `samples`: give the run's total. Raises ManifestError, CorruptShardError, DatasetError.
     """
-    manifest = Manifest.load(folder)
-    shards = [shard for shard in manifest.shards if samples_in(shard.tokens, seq_length)]
+    corpus, settings = Corpus.load(folder), settings or FilterConfig()
+    shards = corpus.shards(split, seq_length)
     if not shards:
-        raise DatasetError(f"{folder}: no shard holds one sample of {seq_length} + 1 tokens; lower seq_length")
-    for shard in shards:
-        _check_index(folder, shard)
-    per_epoch = sum(samples_in(shard.tokens, seq_length) for shard in shards)
-    build = _build_epoch if dist.is_initialized() or len(shards) == 1 else _build_epoch_in_own_group
-    epochs = []
-    for epoch in range(max(1, -(-samples // per_epoch))):
-        config = GPTDatasetConfig(
-            random_seed=seed + epoch,
-            sequence_length=seq_length,
-            blend_per_split=[([str(folder / shard.prefix) for shard in shards], None), None, None],
-            path_to_cache=str((cache or folder / "cache") / manifest.id),
-            tokenizer=_TokenizerStandIn(manifest.tokenizer),  # type: ignore[arg-type]
-            reset_position_ids=False,
-            reset_attention_mask=False,
-            eod_mask_loss=False,
-            create_attention_mask=False,
+        raise DatasetError(
+            f"{folder}: no shard of split {split} holds one sample of {seq_length} + 1 tokens; lower seq_length"
         )
-        epochs.append(build(FilteredGPTDataset if loss_mask == "mask" else GPTDataset, config))
-    return TrainingSamples(epochs, [shard.prefix for shard in shards])
+    for shard in shards:
+        _check_index(shard)
+    options: dict[str, Any] = {
+        "sequence_length": seq_length,
+        "path_to_cache": str((cache or folder / "cache") / corpus.id),
+        "tokenizer": TokenizerStandIn(corpus.tokenizer),
+        "reset_position_ids": False,
+        "reset_attention_mask": False,
+        "eod_mask_loss": False,
+        "create_attention_mask": False,
+        "filter": settings,
+        "level": score_level(settings, corpus),
+        "hidden_id": corpus.tokenizer.hidden_id,
+    }
+    prefixes = [str(shard.prefix) for shard in shards]
+    if corpus.blend and split == "train":
+        blend: Any = (prefixes, [shard.weight for shard in shards])
+        epochs = [
+            _build(FilteredGPTDatasetConfig(random_seed=seed, blend_per_split=[blend, None, None], **options), samples)
+        ]
+    else:
+        per_epoch = sum(samples_in(shard.info.tokens, seq_length) for shard in shards)
+        blend_one = [(prefixes, None), None, None]
+        epochs = [
+            _build(FilteredGPTDatasetConfig(random_seed=seed + epoch, blend_per_split=blend_one, **options), None)
+            for epoch in range(max(1, -(-samples // per_epoch)))
+        ]
+    return TrainingSamples(epochs, [shard.name for shard in shards], first_filtered_sample)
 
 
-class _TokenizerStandIn:
+class TokenizerStandIn:
     """What Megatron asks a tokenizer for. Padding is -1, which is no id, so no token is taken for it."""
 
     pad = -1
@@ -123,21 +145,25 @@ class _TokenizerStandIn:
         self.unique_identifiers = {"sha256": info.sha256, "eod": info.eod}
 
 
-def _build_epoch(kind: type[GPTDataset], config: GPTDatasetConfig) -> Any:
-    sizes: Any = [None, None, None]
-    return BlendedMegatronDatasetBuilder(kind, sizes, lambda: True, config).build()[0]
-
-
-def _build_epoch_in_own_group(kind: type[GPTDataset], config: GPTDatasetConfig) -> Any:
+def _build(config: FilteredGPTDatasetConfig, samples: int | None) -> Any:
+    """One epoch of a shard set, or a blend of so many samples."""
+    refuse_pickles(config.path_to_cache)
+    if dist.is_initialized():
+        return _build_here(config, samples)
     # BlendedDataset asks torch.distributed for a rank before it writes its cache.
     with process_group(torch.device("cpu")):
-        return _build_epoch(kind, config)
+        return _build_here(config, samples)
 
 
-def _check_index(folder: Path, shard: ShardInfo) -> None:
-    index = read_index(shard_file(folder / shard.prefix, ".idx"))
-    if (index.documents, index.elements) != (shard.documents, shard.tokens):
+def _build_here(config: FilteredGPTDatasetConfig, samples: int | None) -> Any:
+    sizes: Any = [samples, None, None]
+    return BlendedMegatronDatasetBuilder(FilteredGPTDataset, sizes, lambda: True, config).build()[0]
+
+
+def _check_index(shard: CorpusShard) -> None:
+    index, info = read_index(shard_file(shard.prefix, ".idx")), shard.info
+    if (index.documents, index.elements) != (info.documents, info.tokens):
         raise DatasetError(
-            f"{folder / shard.prefix}.idx: {index.documents} documents and {index.elements} tokens, the "
-            f"manifest says {shard.documents} and {shard.tokens}; the shard was written again, export anew"
+            f"{shard.prefix}.idx: {index.documents} documents and {index.elements} tokens, the "
+            f"manifest says {info.documents} and {info.tokens}; the shard was written again, export anew"
         )

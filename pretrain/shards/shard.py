@@ -189,6 +189,17 @@ class ShardReader:
         self.loss_mask_T = _map(shard_file(self.prefix, "_mask.bin"), mask_index)
         self.starts_D = index.offsets_D // index.dtype.itemsize
 
+    @property
+    def scores_T(self) -> np.ndarray:
+        """The score companion, uint8 [T] on the grid of `udfs.scores`. Raises CorruptShardError: absent, or of others."""
+        index = read_index(shard_file(self.prefix, "_score.idx"))
+        if index.dtype != MASK_DTYPE or not np.array_equal(index.lengths_D, self.lengths_D):
+            raise CorruptShardError(
+                f"{self.prefix}_score.idx: {index.documents} documents of {index.dtype}, {index.elements} scores; "
+                f"not the uint8 scores of the {self.documents} documents and {self.tokens} tokens of {self.prefix}.idx"
+            )
+        return _map(shard_file(self.prefix, "_score.bin"), index)
+
     def ids(self, index: int) -> np.ndarray:
         """Token ids of document `index`, eod included, in the shard's dtype. Raises IndexError."""
         return self.ids_T[self._span(index)]

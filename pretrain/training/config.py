@@ -97,6 +97,8 @@ class PretrainConfig(_Section):
     loader_workers: int = Field(default=0, ge=0)
     """Processes that fetch samples; 0 fetches between steps, which costs about 0.1 ms a sample."""
     tensorboard: bool = False
+    peak_flops: float | None = Field(default=None, gt=0)
+    """Of one device in the run's precision, for MFU; None: known for some GPUs (`pretrain.training.speed`)."""
     seed: int = Field(default=0, ge=0)
     log_every: Positive = 10
 

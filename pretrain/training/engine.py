@@ -4,6 +4,7 @@ Gradients are the mean over all loss-bearing tokens of the *global* batch, whate
 is masked. (The paper's code averages each microbatch by itself: sparse ones weigh too much.)
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,39 +12,42 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from megatron.core.distributed import (
-    DistributedDataParallel,
-    DistributedDataParallelConfig,
-    finalize_model_grads,
-)
-from megatron.core.optimizer import OptimizerConfig as MegatronOptimizerConfig
-from megatron.core.optimizer import get_megatron_optimizer
-from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
 from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 from megatron.core.transformer.module import Float16Module
 
-from pretrain.training.config import OptimizerConfig, PretrainConfig
+from pretrain.training.config import PretrainConfig
+from pretrain.training.gather import whole_weights
 from pretrain.training.model import build_model
+from pretrain.training.optimizer import build_optimizer, build_scheduler
+from pretrain.training.parallel import Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Microbatch:
-    """B samples on the device: ids int64, `loss_mask_BT` float32, 1 where the label bears loss."""
+    """B samples on the device: ids int64, `loss_mask_BT` float32, 1 where the label bears loss.
+
+    `fingerprint` is the sum of the samples' hashes modulo 2 ** 64.
+    """
 
     samples: tuple[int, ...]
     tokens_BT: torch.Tensor
     labels_BT: torch.Tensor
     loss_mask_BT: torch.Tensor
     position_ids_BT: torch.Tensor
+    fingerprint: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchLoss:
-    """Sums over one global batch. `loss_sums_M` has this rank's microbatches only, to find a bad one."""
+    """Sums over one global batch. `loss_sums_M` has this rank's microbatches only, to find a bad one; it is empty
+    where a pipeline stage computes no loss. `flags` counts the processes that raised their flag."""
 
     loss_sum: float
     loss_tokens: int
     loss_sums_M: tuple[float, ...]
+    fingerprint: int
+    flags: int
 
 
 class Engine:
@@ -56,33 +60,56 @@ class Engine:
         padded_vocab_size: int,
         steps: int,
         device: torch.device,
+        ranks: Ranks,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        model = build_model(
-            config.model, padded_vocab_size=padded_vocab_size, seq_length=config.seq_length, dtype=dtype
+        self.model = build_model(
+            config.model,
+            padded_vocab_size=padded_vocab_size,
+            seq_length=config.seq_length,
+            dtype=dtype,
+            pre_process=ranks.first_stage,
+            post_process=ranks.last_stage,
+            parallel=config.parallel,
         ).to(device)
-        self._settings = model.config
-        self._settings.finalize_model_grads_func = finalize_model_grads
-        self._model = model
-        wrapped = Float16Module(model.config, model) if dtype == torch.bfloat16 else model
+        settings = self.model.config
+        settings.finalize_model_grads_func = finalize_model_grads
+        wrapped = Float16Module(settings, self.model) if dtype == torch.bfloat16 else self.model
         self._ddp = DistributedDataParallel(
-            model.config, DistributedDataParallelConfig(grad_reduce_in_fp32=dtype == torch.bfloat16), wrapped
+            settings,
+            DistributedDataParallelConfig(
+                grad_reduce_in_fp32=dtype == torch.bfloat16,
+                use_distributed_optimizer=config.parallel.distributed_optimizer,
+            ),
+            wrapped,
         )
-        self._optimizer = get_megatron_optimizer(_optimizer_settings(config.optimizer, dtype), [self._ddp])
-        self._scheduler = _scheduler(config.optimizer, self._optimizer, steps)
+        self.optimizer = build_optimizer(config.model, config.optimizer, [self._ddp], dtype, config.parallel)
+        self.scheduler = build_scheduler(config.optimizer, self.optimizer, steps)
         self._forward_backward = get_forward_backward_func()
         self._attention_mask = _causal_mask(config.seq_length) if device.type == "cpu" else None
         self._device = device
+        self._ranks = ranks
 
     @property
     def lr(self) -> float:
-        """Learning rate of the next update."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        """Learning rate of the next update, before any multiplier of a parameter group."""
+        return float(self.scheduler.get_lr({"max_lr": self.scheduler.max_lr, "min_lr": self.scheduler.min_lr}))
 
-    def accumulate(self, microbatches: Sequence[Microbatch]) -> BatchLoss:
+    def accumulate(self, microbatches: Sequence[Microbatch], flag: bool = False) -> BatchLoss:
         """Forward and backward of this rank's microbatches of one global batch; leaves the mean gradient."""
         self._ddp.zero_grad_buffer()
-        self._optimizer.zero_grad()
+        self.optimizer.zero_grad()
+        return self._run(microbatches, flag, forward_only=False)
+
+    def evaluate(self, microbatches: Sequence[Microbatch]) -> BatchLoss:
+        """The same without gradients and updates."""
+        self._ddp.eval()
+        with torch.no_grad():
+            found = self._run(microbatches, False, forward_only=True)
+        self._ddp.train()
+        return found
+
+    def _run(self, microbatches: Sequence[Microbatch], flag: bool, forward_only: bool) -> BatchLoss:
         batch_size, seq_length = microbatches[0].tokens_BT.shape
         reports: Any = self._forward_backward(
             forward_step_func=self._forward_step,
@@ -91,31 +118,40 @@ class Engine:
             num_microbatches=len(microbatches),
             seq_length=seq_length,
             micro_batch_size=batch_size,
-            forward_only=False,
+            forward_only=forward_only,
         )
-        sums_M2 = torch.stack(reports)
-        total_2 = sums_M2.sum(dim=0)
-        dist.all_reduce(total_2)
-        loss_sum, loss_tokens = float(total_2[0]), int(total_2[1])
-        return BatchLoss(loss_sum=loss_sum, loss_tokens=loss_tokens, loss_sums_M=tuple(sums_M2[:, 0].tolist()))
+        sums_M2 = torch.stack(reports) if reports else torch.zeros(0, 2, dtype=torch.float64, device=self._device)
+        fingerprint = sum(batch.fingerprint for batch in microbatches) & (2**64 - 1)
+        # Halves of 32 bits, whose sums over processes are exact in float64.
+        own = torch.tensor([fingerprint >> 32, fingerprint & (2**32 - 1)], dtype=torch.float64, device=self._device)
+        total_4 = torch.cat([sums_M2.sum(dim=0), own]) * float(self._ranks.counts_loss)
+        total_5 = torch.cat([total_4, torch.tensor([flag], dtype=torch.float64, device=self._device)])
+        dist.all_reduce(total_5)
+        loss_sum, loss_tokens, high, low, flags = total_5.tolist()
+        return BatchLoss(
+            loss_sum=loss_sum,
+            loss_tokens=int(loss_tokens) if math.isfinite(loss_tokens) else 0,
+            loss_sums_M=tuple(sums_M2[:, 0].tolist()),
+            fingerprint=((int(high) << 32) + int(low)) & (2**64 - 1),
+            flags=int(flags),
+        )
 
     def update(self) -> float:
         """Clip the gradient, take one optimizer step and return the gradient's norm before clipping."""
-        outcome: Any = self._optimizer.step()  # (done, gradient norm, zeros)
+        outcome: Any = self.optimizer.step()  # (done, gradient norm, zeros)
         return float(outcome[1])
 
     def advance(self) -> None:
         """Move the schedule on by one step, whether or not there was an update."""
-        self._scheduler.step(increment=1)
+        self.scheduler.step(increment=1)
 
     def gradients(self) -> dict[str, torch.Tensor]:
-        """Mean gradient of every parameter after `accumulate` (float32)."""
-        return {name: parameter.main_grad for name, parameter in self._model.named_parameters()}  # type: ignore[attr-defined]
+        """Mean gradient of every parameter of this process after `accumulate` (float32)."""
+        return {name: parameter.main_grad for name, parameter in self.model.named_parameters()}  # type: ignore[attr-defined]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Every parameter by Megatron's name, on the CPU and contiguous."""
-        parameters = self._model.named_parameters()
-        return {name: parameter.detach().to("cpu").contiguous() for name, parameter in parameters}
+        """Every parameter of the uncut model by Megatron's name, on the CPU; empty on all processes but the first."""
+        return whole_weights(self.model, self._ranks)
 
     def _forward_step(self, batches: Iterator[Microbatch], model: torch.nn.Module) -> tuple:
         batch = next(batches)
@@ -133,35 +169,3 @@ def _masked_sum(mask_BT: torch.Tensor, losses_BT: torch.Tensor) -> tuple:
 def _causal_mask(seq_length: int) -> torch.Tensor:
     """True where attention is forbidden, (1, 1, T, T); one for the run, not one per sample."""
     return torch.ones(1, 1, seq_length, seq_length, dtype=torch.bool).triu(diagonal=1)
-
-
-def _optimizer_settings(config: OptimizerConfig, dtype: torch.dtype) -> MegatronOptimizerConfig:
-    return MegatronOptimizerConfig(
-        optimizer="adam",
-        lr=config.lr,
-        min_lr=config.lr * config.min_lr_ratio,
-        weight_decay=config.weight_decay,
-        adam_beta1=config.beta1,
-        adam_beta2=config.beta2,
-        adam_eps=config.eps,
-        clip_grad=config.clip_grad,
-        bf16=dtype == torch.bfloat16,
-        params_dtype=dtype,
-    )
-
-
-def _scheduler(config: OptimizerConfig, optimizer: object, steps: int) -> OptimizerParamScheduler:
-    warmup = min(round(config.warmup_fraction * steps), steps - 1)
-    return OptimizerParamScheduler(
-        optimizer,  # type: ignore[arg-type]
-        init_lr=config.lr / warmup if warmup else 0.0,  # Megatron's default 0 would waste the first step
-        max_lr=config.lr,
-        min_lr=config.lr * config.min_lr_ratio,
-        lr_warmup_steps=warmup,
-        lr_decay_steps=steps,
-        lr_decay_style="cosine",
-        start_wd=config.weight_decay,
-        end_wd=config.weight_decay,
-        wd_incr_steps=steps,
-        wd_incr_style="constant",
-    )

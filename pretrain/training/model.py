@@ -1,15 +1,26 @@
-"""Megatron-core's GPTModel in the shape of the paper's family (arXiv 2601.21571).
+"""Megatron-core's GPTModel in the shape of a `ModelConfig`, whole or one rank's part of it.
 
-Pre-RMSNorm, squared ReLU, no bias, tied embeddings, RoPE or no positions, no dropout; torch's own kernels
-(local layer spec), so it is the same model on CPU and GPU. Not here: Transformer Engine, muP.
+torch's own kernels (local layer spec) unless Transformer Engine is asked for, so the model is the same on CPU and GPU;
+the local attention keeps all T x T scores, which costs memory. Sequence and context parallelism are not offered.
 """
 
-import torch
-from megatron.core.models.gpt import GPTModel
-from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
-from megatron.core.transformer import TransformerConfig
+from importlib.util import find_spec
 
-from pretrain.training.config import ModelConfig
+import torch
+import torch.distributed as dist
+from megatron.core.models.gpt import GPTModel
+from megatron.core.models.gpt.gpt_layer_specs import (
+    get_gpt_layer_local_spec,
+    get_gpt_layer_with_transformer_engine_spec,
+)
+from megatron.core.transformer import TransformerConfig
+from megatron.core.transformer.spec_utils import ModuleSpec
+
+from pretrain.errors import TrainingError
+from pretrain.training.config import ParallelConfig
+from pretrain.training.initial_weights import draw_weights, leave_weights
+from pretrain.training.model_config import NORM_EPSILON, ModelConfig
+from pretrain.training.mup import scale_logits
 
 
 def squared_relu(values: torch.Tensor) -> torch.Tensor:
@@ -17,25 +28,38 @@ def squared_relu(values: torch.Tensor) -> torch.Tensor:
     return torch.relu(values).square()
 
 
-def transformer_config(model: ModelConfig, dtype: torch.dtype) -> TransformerConfig:
+def transformer_config(
+    model: ModelConfig, dtype: torch.dtype, parallel: ParallelConfig | None = None
+) -> TransformerConfig:
     """Megatron's settings for `model`.
 
     `calculate_per_token_loss` must be set here and not later: Megatron's DDP reads it when it is built, and
     without it each microbatch is averaged over its own count, which over-weights sparse masks.
     """
+    parallel = parallel or ParallelConfig()
     return TransformerConfig(
         num_layers=model.layers,
         hidden_size=model.hidden_size,
         num_attention_heads=model.heads,
+        num_query_groups=model.query_groups,
         ffn_hidden_size=model.ffn,
         normalization="RMSNorm",
-        activation_func=squared_relu,
+        layernorm_epsilon=NORM_EPSILON,
+        gated_linear_unit=model.gated,
+        activation_func=torch.nn.functional.silu if model.gated else squared_relu,
+        softmax_scale=model.softmax_scale,
         add_bias_linear=False,
         attention_dropout=0.0,
         hidden_dropout=0.0,
-        init_method_std=model.init_std,
+        # Weights are drawn after building, on the CPU: the same ones whatever the device and the parallel sizes.
+        use_cpu_initialization=True,
+        init_method=leave_weights,
+        output_layer_init_method=leave_weights,
+        embedding_init_method=leave_weights,
         calculate_per_token_loss=True,
-        use_cpu_initialization=True,  # the same weights whatever the device
+        tensor_model_parallel_size=parallel.tensor,
+        pipeline_model_parallel_size=parallel.pipeline,
+        sequence_parallel=False,
         bf16=dtype == torch.bfloat16,
         params_dtype=dtype,
         pipeline_dtype=dtype,
@@ -49,14 +73,57 @@ def transformer_config(model: ModelConfig, dtype: torch.dtype) -> TransformerCon
     )
 
 
-def build_model(model: ModelConfig, *, padded_vocab_size: int, seq_length: int, dtype: torch.dtype) -> GPTModel:
-    """The model, with weights drawn from torch's current random state. Needs Megatron's parallel state."""
-    config = transformer_config(model, dtype)
-    return GPTModel(
-        config=config,
-        transformer_layer_spec=get_gpt_layer_local_spec(normalization=config.normalization),
+def build_model(
+    model: ModelConfig,
+    *,
+    padded_vocab_size: int,
+    seq_length: int,
+    dtype: torch.dtype,
+    pre_process: bool = True,
+    post_process: bool = True,
+    parallel: ParallelConfig | None = None,
+) -> GPTModel:
+    """This rank's part of the model, on the CPU. Call it on every rank, inside Megatron's parallel state.
+
+    `pre_process`, `post_process`: this pipeline stage has the embedding, has the output layer. Weights follow from
+    rank 0's torch random state. Raises TrainingError where the model cannot be cut so or a kernel is missing.
+    """
+    parallel = parallel or ParallelConfig()
+    reasons = model.split_reasons(
+        tensor=parallel.tensor, pipeline=parallel.pipeline, padded_vocab_size=padded_vocab_size
+    )
+    if reasons:
+        raise TrainingError("the model cannot be cut as pretrain.parallel asks: " + "; ".join(reasons))
+    module = GPTModel(
+        config=transformer_config(model, dtype, parallel),
+        transformer_layer_spec=_layer_spec(model),
         vocab_size=padded_vocab_size,
         max_sequence_length=seq_length,
+        pre_process=pre_process,
+        post_process=post_process,
+        share_embeddings_and_output_weights=model.tie_embeddings,
         position_embedding_type=model.position,
-        share_embeddings_and_output_weights=True,
+        rotary_base=model.rope_base,
     )
+    draw_weights(module, model, _seed_of_rank_0())
+    if post_process:
+        scale_logits(module, model.width_multiplier)
+    return module
+
+
+def _layer_spec(model: ModelConfig) -> ModuleSpec:
+    if model.kernels == "local":
+        return get_gpt_layer_local_spec(normalization="RMSNorm")
+    if find_spec("transformer_engine") is None:
+        raise TrainingError("model.kernels is transformer_engine, which is not installed; set it to local")
+    if not torch.cuda.is_available():
+        raise TrainingError(
+            "model.kernels is transformer_engine, which needs a GPU, and torch sees none; set it to local"
+        )
+    return get_gpt_layer_with_transformer_engine_spec()
+
+
+def _seed_of_rank_0() -> int:
+    drawn = [int(torch.randint(2**62, ()))]
+    dist.broadcast_object_list(drawn, src=0)
+    return drawn[0]

@@ -1,19 +1,28 @@
-"""What a training run writes down: `metrics.jsonl` line by line, then the weights and `train.json`."""
+"""What a training run writes down: `metrics.jsonl` and `validation.jsonl` line by line, at the end weights and result.
+
+A resumed run cuts the lines of steps that its checkpoint does not have. TensorBoard gets the same numbers if asked for.
+"""
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TextIO
 
+from pretrain.errors import TrainingError
 from pretrain.hashed_file import replace_file
-from pretrain.shards.manifest import Manifest
+from pretrain.samples.corpus import Corpus
 from pretrain.training.config import PretrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """One step. `loss` (mean over loss-bearing labels) and `grad_norm` are None when the step was skipped."""
+    """One step. `loss` (mean over loss-bearing labels) and `grad_norm` are None when the step was skipped.
+
+    `batch` identifies the global batch: a hash of its samples' ids and masks that does not depend on their order or on
+    how they were spread over processes. Times are wall seconds; `mfu` is None where the device's peak is not known.
+    """
 
     step: int
     loss: float | None
@@ -21,12 +30,25 @@ class StepRecord:
     tokens: int
     lr: float
     grad_norm: float | None
+    batch: str
     seconds: float
+    tokens_per_second: float
+    mfu: float | None
 
     @property
     def skipped(self) -> bool:
         """True when no label of the global batch bore loss, so that there was no update."""
         return self.loss is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationRecord:
+    """Mean loss over a set's labels after `step` steps."""
+
+    step: int
+    set: str
+    loss: float | None
+    labels: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +61,27 @@ class TrainResult:
     last_loss: float | None
     tokens: int
     loss_tokens: int
+    flops: float
     seconds: float
-    manifest_id: str
+    corpus_id: str
+    validation: dict[str, float | None]
 
 
 class RunFolder:
-    """The output folder. An unfinished run has `metrics.jsonl` but neither `train.json` nor weights."""
+    """The output folder. An unfinished run has `metrics.jsonl` but neither `train.json` nor weights.
 
-    def __init__(self, folder: Path) -> None:
+    `steps_done` is 0 for a new run; for a resumed one, lines of later steps are cut. Raises TrainingError when
+    TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, folder: Path, steps_done: int = 0, *, tensorboard: bool = False) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("train.json", "model.safetensors", "config.json"):
             (folder / name).unlink(missing_ok=True)
-        self._metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
+        self._metrics = _continued(folder / "metrics.jsonl", "step", steps_done)
+        self._validation = _continued(folder / "validation.jsonl", "step", steps_done + 1)
+        self._board = _board(folder / "tensorboard", steps_done) if tensorboard else None
 
     def __enter__(self) -> Self:
         return self
@@ -60,23 +90,62 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._metrics.close()
+        self._validation.close()
+        if self._board:
+            self._board.close()
 
     def step(self, record: StepRecord) -> None:
         """Append one line to `metrics.jsonl`; a killed run keeps the lines of the steps it did."""
-        self._metrics.write(json.dumps(asdict(record), allow_nan=False) + "\n")
-        self._metrics.flush()
+        _append(self._metrics, asdict(record))
+        if self._board:
+            for name in ("loss", "loss_tokens", "lr", "grad_norm", "tokens_per_second", "mfu"):
+                if getattr(record, name) is not None:
+                    self._board.add_scalar(f"train/{name}", getattr(record, name), record.step)
 
-    def finish(self, result: TrainResult, config: PretrainConfig, manifest: Manifest, weights: bytes) -> None:
-        """Write weights and config, then `train.json`, whose presence says that the run is complete."""
+    def validation(self, record: ValidationRecord) -> None:
+        """Append one line to `validation.jsonl`."""
+        _append(self._validation, asdict(record))
+        if self._board and record.loss is not None:
+            self._board.add_scalar(f"validation/{record.set}", record.loss, record.step)
+
+    def finish(self, result: TrainResult, config: PretrainConfig, corpus: Corpus, weights: bytes) -> None:
+        """Write weights, tokenizer and config, then `train.json`, whose presence says that the run is complete."""
         about = {
             "format": "tokensieve-model/1",
-            "manifest_id": manifest.id,
-            "tokenizer": manifest.tokenizer.model_dump(mode="json"),
+            "manifest_id": corpus.id,
+            "tokenizer": corpus.tokenizer.model_dump(mode="json"),
             "pretrain": config.model_dump(mode="json"),
         }
+        (self.folder / "tokenizer").mkdir(exist_ok=True)
+        shutil.copyfile(corpus.tokenizer_file, self.folder / "tokenizer" / corpus.tokenizer_file.name)
         replace_file(self.folder / "model.safetensors", weights)
         replace_file(self.folder / "config.json", _json(about))
         replace_file(self.folder / "train.json", _json(asdict(result)))
+
+
+def _continued(path: Path, key: str, end: int) -> TextIO:
+    """The file open for appending, with only the whole lines whose `key` is below `end`."""
+    kept = []
+    if end > 0 and path.is_file():
+        whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)[key] < end]
+    replace_file(path, "".join(kept).encode())
+    return path.open("a", encoding="utf-8")
+
+
+def _append(stream: TextIO, content: dict[str, Any]) -> None:
+    stream.write(json.dumps(content, allow_nan=False) + "\n")
+    stream.flush()
+
+
+def _board(folder: Path, steps_done: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError(
+            f"pretrain.tensorboard is true but {error.name} is not installed; pip install tensorboard"
+        ) from None
+    return SummaryWriter(str(folder), purge_step=steps_done)
 
 
 def _json(content: dict) -> bytes:

@@ -1,66 +1,92 @@
-"""Trains a model on filtered shards through megatron-core, on one process or under torchrun (data parallel).
+"""Trains a model on filtered shards through megatron-core, on one process or under torchrun.
 
-Everything global (process group, parallel state, CPU shim, random states) lives inside `train` and is undone
-when it returns. Not here: checkpoints and resuming, tensor and pipeline parallelism.
-torch and megatron-core are imported inside, so that importing this file is free.
+Everything global (process group, parallel state, CPU shim, random states) lives inside one call and is undone when it
+returns. torch and megatron-core are imported inside, so that importing this file is free.
 """
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pretrain.errors import TrainingError
-from pretrain.shards.manifest import Manifest
+from pretrain.samples.corpus import Corpus
 from pretrain.training.config import PretrainConfig
 from pretrain.training.plan import plan
 from pretrain.training.quiet import quiet_megatron
-from pretrain.training.records import RunFolder, StepRecord, TrainResult
+from pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord
+from pretrain.training.run_identity import refuse_another_run
 
 if TYPE_CHECKING:
     import torch
 
+    from pretrain.training.run import Run
+
+Show = Callable[[StepRecord | ValidationRecord], None]
+
 
 def train(
-    config: PretrainConfig,
-    shards: Path,
-    out: Path,
-    progress: Callable[[StepRecord], None] | None = None,
+    config: PretrainConfig, shards: Path, out: Path, progress: Show | None = None, *, resume: bool = False
 ) -> TrainResult:
     """Train as `plan(config, shards)` says and write metrics, weights and result into `out`.
 
-    `progress` is called every `config.log_every` steps and at the last one (rank 0 only). May be called
-    again in the same process. Raises PlanError, ManifestError, ShardError, DatasetError, TrainingError.
+    `resume` goes on from the newest complete checkpoint in `out`, or starts where there is none; without it a folder
+    with checkpoints of an unfinished run is refused. `progress` is called every `config.log_every` steps, at the last
+    one and for each validation (first process only). May be called again in the same process.
+    Raises PlanError, ManifestError, ShardError, DatasetError, TrainingError (Stopped after SIGTERM).
     """
+    with _built(config, shards, out) as run:
+        from pretrain.training import checkpoint
+
+        complete = checkpoint.newest(out)
+        if complete and resume:
+            marker = complete.marker
+            refuse_another_run(config, run.corpus.id, marker.settings, marker.corpus_id, str(complete.path))
+            run.resume(complete)
+        elif complete and not (out / "train.json").is_file():
+            raise TrainingError(
+                f"{complete.path}: checkpoint of a run that has not ended; go on with `pretrain resume`, or delete it"
+            )
+        first = run.first_process
+        with contextlib.ExitStack() as stack:
+            folder = None
+            if first:
+                folder = stack.enter_context(RunFolder(out, run.progress.steps_done, tensorboard=config.tensorboard))
+            run.steps(folder, progress if first else None)
+            weights, result = run.weights(), run.result()
+            if folder:
+                folder.finish(result, config, run.corpus, weights)
+    return result
+
+
+@contextlib.contextmanager
+def _built(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]":
+    """A run with model and samples, inside everything that Megatron needs."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_megatron())
+        from pretrain.process_group import process_group, world_size
         from pretrain.samples.training_samples import build_datasets
         from pretrain.training.cpu_shim import cpu_shim
-        from pretrain.training.distributed import model_parallel, process_group, world_size
+        from pretrain.training.parallel import model_parallel
         from pretrain.training.run import Run
 
         device = _device(config)
-        manifest = Manifest.load(shards)
         todo = plan(config, shards, world_size=world_size())
         if device.type == "cpu":
             stack.enter_context(cpu_shim())
-        ranks = stack.enter_context(process_group(device))
-        stack.enter_context(model_parallel(config.seed))
+        stack.enter_context(process_group(device))
+        ranks = stack.enter_context(model_parallel(config.parallel, config.seed))
         samples = build_datasets(
             shards,
             seq_length=config.seq_length,
             samples=todo.samples,
             seed=config.seed,
-            loss_mask="none" if config.filter.mode == "none" else "mask",
+            settings=config.filter,
+            first_filtered_sample=todo.filter_from_step * config.global_batch_size,
             cache=out / "index-cache",
         )
-        run = Run(config, todo, samples, device, ranks)
-        folder = stack.enter_context(RunFolder(out)) if ranks.rank == 0 else None
-        result = run.steps(folder, progress)
-        if folder:
-            folder.finish(result, config, manifest, run.weights())
-    return result
+        yield Run(config, todo, Corpus.load(shards), samples, device, ranks, out)
 
 
 def _device(config: PretrainConfig) -> "torch.device":

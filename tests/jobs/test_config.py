@@ -2,6 +2,7 @@ import pytest
 
 from jobs.config import load_config, to_yaml
 from jobs.errors import ConfigError
+from udfs.installed import conf_folder
 
 
 def test_dotted_overrides_win_over_the_file(configure):
@@ -51,3 +52,60 @@ def test_presets_are_found_by_name_and_the_hash_follows_the_content(configure):
     assert load_config("demo").tables.root == load_config("conf/demo.yaml").tables.root == "out/demo"
     assert to_yaml(configure()) == to_yaml(configure())
     assert to_yaml(configure()) != to_yaml(configure("export.seed=1"))
+
+
+def test_a_pretraining_preset_stands_wherever_the_section_is_silent(configure):
+    pretrain = configure(
+        "pretrain.preset=paper-1030m", "pretrain.model.position=none", "pretrain.global_batch_size=320"
+    ).pretrain
+    assert (pretrain.preset, pretrain.seq_length, pretrain.tokens_per_parameter) == ("paper-1030m", 2048, 20)
+    assert (pretrain.global_batch_size, pretrain.optimizer.clip_grad) == (320, 0.5)
+    assert (pretrain.model.layers, pretrain.model.position) == (26, "none")
+
+
+@pytest.mark.parametrize(("budget", "value"), [("steps", 3), ("tokens", 4096)])
+def test_a_budget_of_the_section_replaces_the_presets(configure, budget, value):
+    pretrain = configure("pretrain.preset=paper-13m", f"pretrain.{budget}={value}").pretrain
+    given = {name: getattr(pretrain, name) for name in ("steps", "tokens", "tokens_per_parameter")}
+    assert {name for name in given if given[name] is not None} == {budget}
+    assert given[budget] == value
+
+
+def test_an_unknown_pretraining_preset_names_the_nearest(configure):
+    with pytest.raises(
+        ConfigError, match=r"pretrain/paper-61: no such file .* did you mean conf/pretrain/paper-61m.yaml"
+    ):
+        configure("pretrain.preset=paper-61")
+
+
+def test_a_misspelt_key_beside_a_preset_is_still_named(configure):
+    with pytest.raises(ConfigError, match=r"did you mean pretrain.model.layers\?"):
+        configure("pretrain.preset=smoke", "pretrain.model.layer=3")
+
+
+def test_every_pretraining_preset_is_a_section_of_its_own(configure):
+    names = sorted(file.stem for file in (conf_folder() / "pretrain").glob("*.yaml"))
+    assert names == sorted(PRESETS)
+    for name in names:
+        pretrain = configure(f"pretrain.preset={name}").pretrain
+        assert (pretrain.model.family, pretrain.optimizer.lr, pretrain.optimizer.weight_decay) == PRESETS[name]
+        assert pretrain.seq_length * pretrain.global_batch_size == (1024 if name == "smoke" else 327_680)
+        assert pretrain.global_batch_size % pretrain.micro_batch_size == 0
+        if name != "smoke":
+            assert (pretrain.optimizer.eps, pretrain.optimizer.beta1, pretrain.optimizer.beta2) == (1e-7, 0.9, 0.95)
+            assert (pretrain.model.mup.base_width, pretrain.tokens_per_parameter) == (256, 20)
+
+
+PRESETS = {
+    "paper-13m": ("paper", 1e-3, 0.01),
+    "paper-29m": ("paper", 3e-3, 0.1),
+    "paper-61m": ("paper", 3e-3, 0.1),
+    "paper-113m": ("paper", 3e-3, 0.1),
+    "paper-224m": ("paper", 3e-3, 0.1),
+    "paper-521m": ("paper", 3e-3, 0.1),
+    "paper-1030m": ("paper", 3e-3, 0.1),
+    "paper-1816m": ("paper", 3e-3, 0.1),
+    "llama-61m": ("llama", 3e-3, 0.1),
+    "llama-224m": ("llama", 3e-3, 0.1),
+    "smoke": ("paper", 3e-3, 0.1),
+}

@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
+from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, Split, TokenizerInfo
 from pretrain.shards.shard import ShardWriter, token_dtype
 
 Document = tuple[Sequence[int], Sequence[int]]
@@ -18,9 +21,9 @@ WriteCorpus = Callable[..., Path]
 def write_corpus(tmp_path) -> WriteCorpus:
     """`write_corpus(shard, shard, ..., name=, vocab=)`: a shard is a list of (ids, loss mask); eod is 0."""
 
-    def write(*shards: Sequence[Document], name: str = "corpus", **options: int | None) -> Path:
+    def write(*shards: Sequence[Document], name: str = "corpus", **options: Any) -> Path:
         (tmp_path / name).mkdir()
-        return write_corpus_in(tmp_path / name, shards, **options)  # type: ignore[arg-type]
+        return write_corpus_in(tmp_path / name, shards, **options)
 
     return write
 
@@ -31,10 +34,24 @@ def corpus_writer() -> WriteCorpus:
     return write_corpus_in
 
 
-def write_corpus_in(folder: Path, shards: Sequence[Sequence[Document]], *, vocab: int = 64, hidden: int = 63) -> Path:
-    """Write shards, a stand-in tokenizer file and the manifest into an existing folder."""
+def write_corpus_in(
+    folder: Path,
+    shards: Sequence[Sequence[Document]],
+    *,
+    vocab: int = 64,
+    hidden: int = 63,
+    splits: Sequence[Split] = (),
+) -> Path:
+    """Write shards, a stand-in tokenizer file and the manifest into an existing folder.
+
+    `splits` has one split a shard; shards beyond it are `train`. Document d of shard s has the id `<prefix of s>/d`.
+    """
     (folder / "tokenizer.json").write_bytes(b"{}")
-    infos = [_write_shard(folder, f"shard-{i:05d}", shard, vocab) for i, shard in enumerate(shards)]
+    every_split: list[Split] = [*splits, *["train"] * (len(shards) - len(splits))]  # type: ignore[list-item]
+    infos = [
+        _write_shard(folder, f"shard-{i:05d}", shard, vocab, split)
+        for i, (shard, split) in enumerate(zip(shards, every_split, strict=True))
+    ]
     Manifest(
         tokenizer=TokenizerInfo(
             file="tokenizer.json",
@@ -53,7 +70,7 @@ def write_corpus_in(folder: Path, shards: Sequence[Sequence[Document]], *, vocab
     return folder
 
 
-def _write_shard(folder: Path, prefix: str, documents: Sequence[Document], vocab: int) -> ShardInfo:
+def _write_shard(folder: Path, prefix: str, documents: Sequence[Document], vocab: int, split: Split) -> ShardInfo:
     with ShardWriter(folder / prefix, token_dtype(vocab)) as writer:
         writer.add(
             np.concatenate([np.asarray(ids) for ids, _ in documents]),
@@ -63,10 +80,12 @@ def _write_shard(folder: Path, prefix: str, documents: Sequence[Document], vocab
         stats = writer.close()
     docs = folder / "docs" / f"{prefix}.parquet"
     docs.parent.mkdir(exist_ok=True)
-    docs.write_bytes(b"stands for the document index")
+    names = [f"{prefix}/{row}" for row in range(len(documents))]
+    pq.write_table(pa.table({"index": range(len(documents)), "doc_id": names}), docs)
     return ShardInfo(
         prefix=prefix,
         docs=f"docs/{prefix}.parquet",
+        split=split,
         documents=stats.documents,
         tokens=stats.tokens,
         loss_tokens=stats.loss_tokens,

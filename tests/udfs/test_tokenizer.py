@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from udfs.tokenizer import ByteTokenizer, Tokenized, byte_offsets
+from udfs.tokenizing.hugging_face import HuggingFaceJson
 
 TRAINING = ["The patient has high blood pressure. " * 8, "Zebrafish embryos were imaged.\n" * 8, "naïve 日本語 text"]
 NASTY = {
@@ -108,13 +109,13 @@ def test_byte_lengths_tile_any_unicode_text(texts, byte_level, sentencepiece_lik
 @given(text=st.text(max_size=60))
 def test_table_and_offsets_agree_up_to_shared_characters(text, byte_level):
     """The fast path splits a character's bytes exactly; by offsets the first of its tokens gets them all."""
-    by_table = byte_level._backend.encode([text])[0]
-    by_offsets = byte_level._backend._by_offsets([text])[0]
-    assert by_table[0].tolist() == by_offsets[0].tolist()
-    assert (np.cumsum(by_table[1]) <= np.cumsum(by_offsets[1])).all()
-    assert by_table[1].sum() == by_offsets[1].sum() == len(text.encode())
+    by_table = byte_level.encode([text])
+    by_offsets = HuggingFaceJson(byte_level.path, byte_level.data).by_offsets([text])
+    assert by_table.ids_T.tolist() == by_offsets.ids_T.tolist()
+    assert (np.cumsum(by_table.bytes_T) <= np.cumsum(by_offsets.bytes_T)).all()
+    assert by_table.bytes_T.sum() == by_offsets.bytes_T.sum() == len(text.encode())
     if text.isascii():
-        assert by_table[1].tolist() == by_offsets[1].tolist()
+        assert by_table.bytes_T.tolist() == by_offsets.bytes_T.tolist()
 
 
 def test_bytes_between_tokens_belong_to_the_later_one_and_a_tail_to_the_last(word_piece):

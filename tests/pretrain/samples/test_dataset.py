@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
-from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+from megatron.core.datasets.gpt_dataset import GPTDataset
 
 from pretrain.errors import DatasetError
-from pretrain.samples.dataset import FilteredGPTDataset
-from pretrain.samples.training_samples import SampleOrigin, _TokenizerStandIn, build_datasets
+from pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
+from pretrain.samples.filter_config import FilterConfig
+from pretrain.samples.training_samples import SampleOrigin, TokenizerStandIn, build_datasets
 from pretrain.shards.manifest import Manifest
 from pretrain.shards.shard import CorruptShardError, ShardReader, ShardWriter
 
@@ -57,12 +58,12 @@ def literal(sample) -> dict[str, list]:
 def open_split(folder, kind: type[GPTDataset] = FilteredGPTDataset, seq_length=8, valid=False, **options) -> Any:
     """One shard as Megatron opens it: the train split, or a validation split that keeps its last part."""
     blend = ([str(folder / "shard-00000")], None)
-    config = GPTDatasetConfig(
+    config = FilteredGPTDatasetConfig(
         random_seed=3,
         sequence_length=seq_length,
         blend_per_split=[None, blend, None] if valid else [blend, None, None],
         path_to_cache=str(folder / "cache"),
-        tokenizer=_TokenizerStandIn(Manifest.load(folder).tokenizer),  # type: ignore[arg-type]
+        tokenizer=TokenizerStandIn(Manifest.load(folder).tokenizer),  # type: ignore[arg-type]
         reset_position_ids=False,
         reset_attention_mask=False,
         eod_mask_loss=False,
@@ -80,7 +81,9 @@ def test_loss_mask_belongs_to_the_label_also_across_packed_documents(write_corpu
 
 
 def test_without_the_mask_every_label_bears_loss_and_nothing_else_changes(write_corpus):
-    samples = build_datasets(write_corpus(DOCUMENTS), seq_length=8, samples=3, seed=3, loss_mask="none")
+    samples = build_datasets(
+        write_corpus(DOCUMENTS), seq_length=8, samples=3, seed=3, settings=FilterConfig(mode="none")
+    )
     expected = [{**sample, "loss_mask": [1] * 8} for sample in (FIRST, SECOND, THIRD)]
     assert [literal(samples[i]) for i in range(3)] == expected
 
@@ -181,7 +184,7 @@ def test_shard_written_again_after_the_manifest_is_refused(write_corpus):
 
 
 def test_shards_too_short_for_one_sample_are_refused(write_corpus):
-    with pytest.raises(DatasetError, match=r"no shard holds one sample of 25 \+ 1 tokens"):
+    with pytest.raises(DatasetError, match=r"no shard of split train holds one sample of 25 \+ 1 tokens"):
         build_datasets(write_corpus(DOCUMENTS), seq_length=25, samples=1, seed=0)
 
 

@@ -64,7 +64,7 @@ def test_plan_prints_every_number_that_a_user_decides_on(write_corpus):
         ({"tokens": 384}, 10),  # 384 / (4 x 16 x 0.6)
         ({"tokens": 385}, 11),
         ({"tokens": 640, "budget_counts": "total"}, 10),
-        ({"tokens": 640, "loss_mask": "none"}, 10),
+        ({"tokens": 640, "filter": {"mode": "none"}}, 10),
     ],
 )
 def test_token_budget_becomes_steps_by_the_share_of_loss_bearing_tokens(write_corpus, changes, steps):
@@ -131,8 +131,8 @@ def test_plan_without_shards_says_which_command_comes_first(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokens": 100}, r"exactly one of steps \(10\) and tokens \(100\)"),
-        ({"steps": None}, r"exactly one of steps \(None\) and tokens \(None\)"),
+        ({"tokens": 100}, "exactly one of steps, tokens and tokens_per_parameter .*'steps': 10, 'tokens': 100"),
+        ({"steps": None}, "exactly one of steps, tokens and tokens_per_parameter .*'steps': None, 'tokens': None"),
         ({"stepz": 3}, "stepz"),
         ({"model": {**MODEL, "heads": 5}}, "hidden_size 32 is not a multiple of heads 5"),
         ({"model": {**MODEL, "heads": 32}}, "rope needs an even head size"),

@@ -16,14 +16,16 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
-from pretrain.training.config import PretrainConfig
+from pretrain.training.config import ParallelConfig, PretrainConfig
 from pretrain.training.cpu_shim import CpuShimError, cpu_shim
-from pretrain.training.distributed import ProcessGroupError, model_parallel, process_group
+from pretrain.process_group import ProcessGroupError, process_group
+from pretrain.training.parallel import model_parallel
 from pretrain.training.engine import Engine, Microbatch
 from pretrain.training.plan import plan
 from pretrain.training.train import TrainingError, train
 
 # Rows that count upwards: the next token follows from this one, so that a few steps can learn something.
+SPEED = ["seconds", "tokens_per_second", "mfu"]
 COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]
 
 
@@ -46,8 +48,8 @@ def engine():
     with contextlib.ExitStack() as stack:
         stack.enter_context(cpu_shim())
         stack.enter_context(process_group(torch.device("cpu")))
-        stack.enter_context(model_parallel(seed=7))
-        yield Engine(config(), padded_vocab_size=64, steps=25, device=torch.device("cpu"))
+        ranks = stack.enter_context(model_parallel(ParallelConfig(), seed=7))
+        yield Engine(config(), padded_vocab_size=64, steps=25, device=torch.device("cpu"), ranks=ranks)
 
 
 def microbatch(tokens, labels, mask) -> Microbatch:
@@ -105,7 +107,7 @@ def test_every_loss_bearing_token_weighs_the_same_however_the_batch_is_cut(engin
 def test_loss_sum_is_the_cross_entropy_of_unmasked_labels(engine):
     batch = microbatch(TOKENS, LABELS, MASK)
     with torch.no_grad():
-        logits_BTV = engine._model(batch.tokens_BT, batch.position_ids_BT, engine._attention_mask)
+        logits_BTV = engine.model(batch.tokens_BT, batch.position_ids_BT, engine._attention_mask)
     keep_BT = batch.loss_mask_BT.bool()
     expected = torch.nn.functional.cross_entropy(logits_BTV[keep_BT], batch.labels_BT[keep_BT], reduction="sum")
     loss = engine.accumulate([batch])
@@ -121,15 +123,15 @@ def test_training_lowers_the_loss_and_writes_metrics_weights_and_result(write_co
     assert result.last_loss is not None
     assert result.last_loss < 0.6 * result.first_loss
     assert (result.steps, result.skipped_steps, result.tokens) == (25, 0, 25 * 64)
-    assert result.manifest_id == todo.manifest_id
+    assert result.corpus_id == todo.corpus_id
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(25))
-    assert list(lines[0]) == ["step", "loss", "loss_tokens", "tokens", "lr", "grad_norm", "seconds"]
+    assert list(lines[0]) == ["step", "loss", "loss_tokens", "tokens", "lr", "grad_norm", "batch", *SPEED]
     assert sum(line["loss_tokens"] for line in lines) == result.loss_tokens
     assert result.loss_tokens == pytest.approx(todo.loss_tokens_expected, rel=0.05)
     assert [record.step for record in seen] == [0, 10, 20, 24]
     assert json.loads((out / "train.json").read_text())["last_loss"] == result.last_loss
-    assert json.loads((out / "config.json").read_text())["manifest_id"] == todo.manifest_id
+    assert json.loads((out / "config.json").read_text())["manifest_id"] == todo.corpus_id
     weights = load_file(out / "model.safetensors")
     assert sum(weight.numel() for weight in weights.values()) == todo.parameters
 
@@ -216,7 +218,7 @@ def test_two_processes_give_the_losses_of_one(write_corpus, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
-        "from pretrain.training.config import PretrainConfig\nfrom pretrain.training.train import train\n"
+        "from pretrain.training.config import ParallelConfig, PretrainConfig\nfrom pretrain.training.train import train\n"
         "if __name__ == '__main__':\n"
         "    settings = PretrainConfig.model_validate_json(sys.argv[1])\n"
         "    train(settings, Path(sys.argv[2]), Path(sys.argv[3]))\n"

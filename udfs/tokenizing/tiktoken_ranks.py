@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from tiktoken import Encoding
 
+from udfs.tokenizing.texts import Encoded, Texts
+
 _END = "<|endoftext|>"
-_R50K = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
+R50K_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
 _CL100K = (
     r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
     r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
@@ -32,9 +34,9 @@ _O200K = "|".join(
 )
 _FIM = {"<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
 _KNOWN: dict[str, tuple[str, dict[str, int]]] = {
-    "gpt2": (_R50K, {_END: 50256}),
-    "r50k_base": (_R50K, {_END: 50256}),
-    "p50k_base": (_R50K, {_END: 50256}),
+    "gpt2": (R50K_PATTERN, {_END: 50256}),
+    "r50k_base": (R50K_PATTERN, {_END: 50256}),
+    "p50k_base": (R50K_PATTERN, {_END: 50256}),
     "cl100k_base": (_CL100K, {_END: 100257, **_FIM, "<|endofprompt|>": 100276}),
     "o200k_base": (_O200K, {_END: 199999, "<|endofprompt|>": 200018}),
 }
@@ -58,26 +60,31 @@ class TiktokenRanks:
         # A special token whose id the file already uses would shadow a text token.
         used = set(ranks.values())
         specials = {literal: token for literal, token in specials.items() if token not in used}
-        self._specials = specials
+        self.pattern, self.ranks, self.special_ids = pattern, ranks, specials
+        self.specials = tuple(specials)
         self._encoding = Encoding(path.stem, pat_str=pattern, mergeable_ranks=ranks, special_tokens=specials)
-        self._ranks = ranks
         self.vocab_size = max([*used, *specials.values()]) + 1
-        self._bytes_V = np.zeros(self.vocab_size, dtype=np.int64)
+        self.bytes_V = np.zeros(self.vocab_size, dtype=np.int32)
         for token, rank in ranks.items():
-            self._bytes_V[rank] = len(token)
+            self.bytes_V[rank] = len(token)
 
-    def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per text its ids and byte lengths (int64); special look-alikes are encoded as plain text."""
-        ids_N = [np.array(self._encoding.encode_ordinary(text), dtype=np.int64) for text in texts]
-        return [(ids, self._bytes_V[ids]) for ids in ids_N]
+    def encode(self, texts: Texts) -> Encoded:
+        """Tokens of every text; special look-alikes are encoded as plain text."""
+        return encode_ordinary(self._encoding, self.bytes_V, texts)
 
     def token_id(self, literal: str) -> int | None:
         """The id of a special token or of a token whose bytes are exactly this text."""
-        return self._specials.get(literal, self._ranks.get(literal.encode("utf-8")))
+        return self.special_ids.get(literal, self.ranks.get(literal.encode("utf-8")))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; incomplete UTF-8 becomes U+FFFD."""
         return self._encoding.decode([int(i) for i in ids])
+
+
+def encode_ordinary(encoding: Encoding, bytes_V: np.ndarray, texts: Texts) -> Encoded:
+    """Tokens of every text through tiktoken, special look-alikes as plain text; `bytes_V` int32: bytes per id."""
+    ids_N = [np.array(encoding.encode_ordinary(text), dtype=np.int32) for text in texts.strings()]
+    return Encoded.of([(ids, bytes_V[ids]) for ids in ids_N])
 
 
 def _parse(path: Path, data: bytes) -> dict[bytes, int]:

@@ -1,0 +1,40 @@
+"""Label noise: the filter's decisions flipped at stated rates, the same flips for a document wherever it lies.
+
+One draw per token, a hash of document id, place in the document and seed: input and label of a token agree, another run
+or another shard order changes nothing. Source: arXiv 2601.21571, robustness to label noise.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import xxhash
+
+from pretrain.errors import DatasetError
+from pretrain.hashing import below, mixed, salt
+from pretrain.samples.filter_config import LabelNoise
+
+
+def document_keys(prefix: Path) -> np.ndarray:
+    """A hash of every document's id, uint64 [D], from the index `docs/<shard>.parquet` beside a shard.
+
+    Raises DatasetError without that index.
+    """
+    path = prefix.parent / "docs" / f"{prefix.name}.parquet"
+    if not path.is_file():
+        raise DatasetError(f"{path}: label noise is seeded by document id and needs this index; export again")
+    ids = pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist()
+    return np.array([xxhash.xxh3_64_intdigest(one) for one in ids], dtype=np.uint64)
+
+
+def flipped(
+    noise: LabelNoise, keep_T: np.ndarray, keys_T: np.ndarray, at_T: np.ndarray, *, fixed_T: np.ndarray
+) -> np.ndarray:
+    """Decisions uint8 [T] (1 = keep) after the flips.
+
+    Args: decisions before; per token its document's key (uint64), its place in the document, and whether it must stay
+    as it is (end of document).
+    """
+    draws_T = mixed(mixed(keys_T ^ salt(noise.seed)) + at_T.astype(np.uint64))
+    flips_T = np.where(keep_T == 0, below(draws_T, noise.miss), below(draws_T, noise.false_alarm))
+    return keep_T ^ (flips_T & ~fixed_T).astype(np.uint8)
