@@ -19,12 +19,14 @@ from jobs.verbs import (
     CALIBRATE,
     CLAUDE_VERBS,
     ENCODER,
+    EVALUATE,
     FIT,
     FIT_REPORT,
     LABEL,
     LABEL_VERBS,
     MIX_VERBS,
     PLAN,
+    RESUME,
     SAE_VERBS,
     TRAIN,
     VERBS,
@@ -100,7 +102,7 @@ def _add(to: typer.Typer, verb: Verb) -> None:
 for _app, _verbs in (
     (app, (*VERBS, CALIBRATE)),
     (fit_app, (FIT, FIT_REPORT)),
-    (pretrain_app, (PLAN, TRAIN, ENCODER)),
+    (pretrain_app, (PLAN, TRAIN, RESUME, EVALUATE, ENCODER)),
     (mix_app, MIX_VERBS),
     (label_app, LABEL_VERBS),
     (sae_app, SAE_VERBS),
@@ -130,6 +132,22 @@ def agree(
 
         with executor_errors("label agree"):
             return run(loaded, _session(loaded), a, b, tokenizer, by)
+
+    _finish(_guard(run), as_json)
+
+
+@pretrain_app.command("compare")
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Print the losses of finished runs side by side."""
+
+    def run() -> dict[str, Any]:
+        from pretrain.training.compare import compare
+
+        table = compare(runs)
+        return table.as_dict() | {"lines": table.lines()}
 
     _finish(_guard(run), as_json)
 
@@ -172,19 +190,31 @@ def convert_run(
 
 @app.command()
 def trace(
-    doc_id: Annotated[str, typer.Argument(help="A document's id, as the tables have it.")],
     config: ConfigOption,
+    doc_id: Annotated[str | None, typer.Argument(help="A document's id, as the tables have it.")] = None,
     overrides: Overrides = None,
+    step: Annotated[int | None, typer.Option(help="Instead of a document: a step of the training run.")] = None,
+    rank: Annotated[int, typer.Option(help="With --step: the process that read the batch.")] = 0,
     as_json: JsonOption = False,
     show_config: ShowOption = False,
 ) -> None:
-    """Follow one document from its raw row to a training sample."""
+    """Follow one document from its raw row to a training sample, or a training batch back to its documents."""
+    if step is not None and doc_id is not None:  # no document is given: the first argument is an override
+        overrides, doc_id = [doc_id, *(overrides or ())], None
     loaded = _load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
+        if step is not None:
+            from jobs.tracing import batch
+
+            return batch.run(loaded, step, rank)
+        if doc_id is None:
+            raise InputError("trace needs a document id, or --step N of a training run")
         from jobs.trace import run
 
         return run(loaded, _session(loaded), doc_id)
+
+    from jobs.errors import InputError
 
     _finish(_guard(run), as_json)
 
@@ -309,7 +339,7 @@ def _guard(call: Callable[[], Result]) -> Result:
         raise typer.Exit(2) from None
     except TrainingError as error:
         typer.echo(f"tokensieve: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(error.exit_code) from None
 
 
 def _finish(result: dict[str, Any], as_json: bool) -> None:

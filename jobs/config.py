@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from yaml import YAMLError
 
 from jobs.errors import ConfigError
-from jobs.export import ExportConfig
+from jobs.exporting.config import ExportConfig
 from jobs.policies import PolicyConfig
 from jobs.presets import find
 from jobs.report import ReportConfig

@@ -165,7 +165,7 @@ def _policies(config: "Config") -> Iterator[Check]:
 
 def _tokenizer(config: "Config") -> Check:
     """The pretraining tokenizer loads and has its end-of-document token."""
-    from jobs.export import tokenizer_info
+    from jobs.exporting.tokenizer import tokenizer_info
 
     try:
         _, info = tokenizer_info(config.export)

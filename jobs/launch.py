@@ -7,8 +7,7 @@ follow later edits of the project's file. Sections that training does not read s
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import ConfigError
-from jobs.train import output_folder
+from jobs.train import output_folder, section, shards_folder
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -20,12 +19,9 @@ def launch(config: "Config", submit: bool) -> dict[str, Any]:
     """What was prepared, and with `submit` started. Raises ConfigError, LaunchError, PlanError, ManifestError."""
     from pretrain.launch.launch import prepare
 
-    if config.pretrain is None:
-        raise ConfigError("the configuration has no section `pretrain`; see conf/demo.yaml for one")
-    shards = Path(config.pretrain.shards or config.tables.shards).absolute()
-    out = (Path(config.pretrain.out) if config.pretrain.out else output_folder(config)).absolute()
+    shards, out = shards_folder(config), output_folder(config)
     made = prepare(
-        config.pretrain,
+        section(config),
         config.launch,
         shards=shards,
         out=out,
@@ -45,9 +41,8 @@ def launch(config: "Config", submit: bool) -> dict[str, Any]:
 
 
 def _resolved(config: "Config", shards: Path, out: Path) -> str:
+    """The configuration with its presets and overrides in it, and the run's folders as absolute paths."""
     from jobs.config import to_yaml
 
-    assert config.pretrain is not None
-    places = {"shards": str(shards), "out": str(out), "preset": None}
-    resolved = config.model_copy(update={"pretrain": config.pretrain.model_copy(update=places)})
-    return to_yaml(resolved, exclude=UNREAD)
+    settings = section(config).model_copy(update={"shards": str(shards), "out": str(out), "preset": None})
+    return to_yaml(config.model_copy(update={"pretrain": settings}), exclude=UNREAD)

@@ -12,7 +12,7 @@ from jobs.tables import Commit, TablesConfig
 from udfs.rule import ACTIONS
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from jobs.config import Config
 
@@ -38,11 +38,19 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     save_rules(config.tables, rules)
     current = masked.commit(spark)
     if current is None or current.batch != wanted.batch:
-        rows = scores.read(spark).withColumn("decision", _decision(rules))
-        rows = rows.select("*", "decision.*").drop("decision", *rules.policies)
-        rows = rows.withColumnRenamed(config.source.columns.text, "text")
+        rows = decided(scores.read(spark), rules, config.source.columns.text).drop(*rules.policies)
         masked.replace(rows.withColumn("rule_id", F.lit(rules.rule_id)), wanted)
     return counts(config.tables, spark)
+
+
+def decided(scores: "DataFrame", rules: RuleSet, text: str) -> "DataFrame":
+    """The rows of the scores table, `text` being their text column, with what the rules decide of them: the columns of
+    DECISION and `doc_score_<policy>`, each policy's document score."""
+    from pyspark.sql import functions as F
+
+    rows = scores.withColumn("decision", _decision(rules))
+    doc_scores = [F.col(f"{name}.doc_score").alias(f"doc_score_{name}") for name in rules.policies]
+    return rows.select("*", "decision.*", *doc_scores).drop("decision").withColumnRenamed(text, "text")
 
 
 def _checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet) -> Commit:

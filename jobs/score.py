@@ -91,6 +91,7 @@ def _disk_only() -> Any:
 def _refuse_clashes(schema: pa.Schema, config: "Config") -> None:
     """Names that would meet in one table; Spark does not tell capitals apart."""
     ours = {"doc_id", "text_hash", "reason", "detail", *(field.name for field in PROVENANCE), *config.policies}
+    ours |= {f"doc_score_{policy}" for policy in config.policies}
     ours |= {FIRST, "decision", "forget_spans", "action", "forget_bytes", "rule_id", "batch"}
     clash = sorted(name for name in schema.names if name.lower() in ours)
     if clash:

@@ -177,7 +177,7 @@ def _stations_after_export(
         why = "dropped documents are in no shard" if dropped else "not in the shards; run `tokensieve export` again"
         return {"shard": {"missing": why}}
     exported = shards.read(place)
-    return {"shard": _shard(shards, exported), "training": training(config, place, exported)}
+    return {"shard": _shard(shards, exported), "training": training(config, doc_id)}
 
 
 def _shard(shards: Shards, exported: Exported) -> dict[str, Any]:

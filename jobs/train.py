@@ -1,5 +1,6 @@
-"""Verbs `pretrain plan` and `pretrain train`: hand the shards and the section `pretrain` to the Megatron side."""
+"""Verbs `pretrain plan`, `train`, `resume`, `eval`: hand the shards and the section `pretrain` to the Megatron side."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,39 +13,77 @@ from pretrain.training.config import PretrainConfig
 
 if TYPE_CHECKING:
     from jobs.config import Config
-    from pretrain.training.train import StepRecord
+    from pretrain.training.records import StepRecord, ValidationRecord
 
 
 def plan(config: "Config") -> dict[str, Any]:
     """What a run would do. Raises ConfigError without a section `pretrain`, PlanError, ManifestError."""
     from pretrain.training.plan import plan
 
-    made = plan(_section(config), config.tables.shards)
+    made = plan(section(config), shards_folder(config))
     return asdict(made) | {"lines": made.lines()}
 
 
-def train(config: "Config") -> dict[str, Any]:
-    """Plans, trains, and returns the result. Output: `<tables.root>/pretrain/`."""
+def train(config: "Config", *, resume: bool = False) -> dict[str, Any]:
+    """Plans, trains, and returns the result. Output: `pretrain.out`, or `<tables.root>/pretrain`."""
     from pretrain.training.train import train
 
-    section = _section(config)
+    _require_megatron()
+    settings = section(config)
+    return asdict(train(settings, shards_folder(config), output_folder(config), progress=_shower(), resume=resume))
+
+
+def resume(config: "Config") -> dict[str, Any]:
+    """Goes on from the newest complete checkpoint; a run without one starts."""
+    return train(config, resume=True)
+
+
+def evaluate(config: "Config") -> dict[str, Any]:
+    """The losses of a run's checkpoints and of its final weights; writes `evaluation.json` into the run's folder."""
+    from pretrain.training.evaluate import evaluate
+
+    _require_megatron()
+    table = evaluate(section(config), shards_folder(config), output_folder(config))
+    return {"checkpoints": table.as_dict(), "lines": table.lines()}
+
+
+def shards_folder(config: "Config") -> Path:
+    """What a run trains on: the folder of a manifest or of a blend."""
+    named = section(config).shards
+    return Path(named).absolute() if named else config.tables.shards
+
+
+def output_folder(config: "Config") -> Path:
+    """Where a run writes its metrics, checkpoints and weights."""
+    named = section(config).out
+    return Path(named).absolute() if named else config.tables.folder / "pretrain"
+
+
+def section(config: "Config") -> PretrainConfig:
+    """The section `pretrain`. Raises ConfigError without one."""
+    if config.pretrain is None:
+        raise ConfigError("the configuration has no section `pretrain`; see conf/demo.yaml for one")
+    return config.pretrain
+
+
+def _require_megatron() -> None:
     missing = [name for name in ("torch", "megatron") if find_spec(name) is None]
     if missing:
         raise InputError(f"{' and '.join(missing)} not installed; pip install 'tokensieve[pretrain]'")
 
-    def show(record: "StepRecord") -> None:
-        if record.step % section.log_every == 0 or record.step == 1:
-            typer.echo(f"step {record.step:>6}  loss {record.loss:.4f}  loss tokens {record.loss_tokens:,}", err=True)
 
-    return asdict(train(section, config.tables.shards, output_folder(config), progress=show))
+def _shower() -> "Callable[[StepRecord | ValidationRecord], None]":
+    """Prints what a run reports, one line each."""
 
+    def show(record: "StepRecord | ValidationRecord") -> None:
+        from pretrain.training.records import StepRecord
 
-def output_folder(config: "Config") -> Path:
-    """Where a run writes its metrics and weights."""
-    return config.tables.folder / "pretrain"
+        loss = "      -" if record.loss is None else f"{record.loss:7.4f}"
+        if isinstance(record, StepRecord):
+            mfu = "" if record.mfu is None else f"  MFU {record.mfu:.1%}"
+            line = f"loss {loss}  loss tokens {record.loss_tokens:,}  {record.tokens_per_second:,.0f} tokens/s{mfu}"
+        else:
+            line = f"loss {loss}  on {record.set} ({record.labels:,} labels)"
+        typer.echo(f"step {record.step:>6}  {line}", err=True)
 
-
-def _section(config: "Config") -> PretrainConfig:
-    if config.pretrain is None:
-        raise ConfigError("the configuration has no section `pretrain`; see conf/demo.yaml for one")
-    return config.pretrain
+    return show

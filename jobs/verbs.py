@@ -27,6 +27,7 @@ VERBS = (
     Verb(name="score", help="Score the source token by token: tables scores, quarantine.", module="jobs.score"),
     Verb(name="mask", help="Decide from stored scores what is forgotten: table masked.", module="jobs.mask"),
     Verb(name="export", help="Write Megatron shards with a loss mask.", module="jobs.export"),
+    Verb(name="verify", help="Check every exported file against the manifest.", module="jobs.verify", spark=False),
     Verb(name="report", help="Write one HTML page on a corpus.", module="jobs.report"),
     Verb(name="demo", help="Run everything on the bundled text.", module="jobs.demo"),
 )
@@ -42,6 +43,20 @@ TRAIN = Verb(
     help="Train on the shards; forbidden tokens bear no loss.",
     module="jobs.train",
     function="train",
+    spark=False,
+)
+RESUME = Verb(
+    name="resume",
+    help="Go on with a training run from its newest checkpoint; start it where there is none.",
+    module="jobs.train",
+    function="resume",
+    spark=False,
+)
+EVALUATE = Verb(
+    name="eval",
+    help="Measure the loss of every checkpoint of a run on its evaluation sets.",
+    module="jobs.train",
+    function="evaluate",
     spark=False,
 )
 ENCODER = Verb(

@@ -5,6 +5,7 @@ no environment variable, so it also works inside a Spark driver.
 """
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+_OPENED = itertools.count()
 
 
 class ProcessGroupError(RuntimeError):
@@ -36,7 +39,10 @@ def process_group(device: torch.device) -> Iterator[None]:
         raise ProcessGroupError("torch.distributed is initialised already; train in a process of its own")
     backend = "nccl" if device.type == "cuda" else "gloo"
     if under_torchrun():
-        dist.init_process_group(backend)
+        store, rank, size = next(dist.rendezvous("env://"))
+        # A prefix of its own: the keys of an earlier group of these processes would answer for those of this one.
+        own = dist.PrefixStore(f"group-{next(_OPENED)}", store)
+        dist.init_process_group(backend, store=own, rank=rank, world_size=size)
     else:
         dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
     try:

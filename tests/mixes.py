@@ -53,12 +53,18 @@ def write_source(
     vocab: int = VOCAB,
     policy: str = "toxicity",
     rule: str = "r",
+    scores: bool = False,
 ) -> Path:
-    """Writes shards, document indices (with doc_score_<policy>), the tokenizer's file and the manifest."""
+    """Writes shards, document indices (with doc_score_<policy>), the tokenizer's file and the manifest.
+
+    With `scores`, there is a score companion: each token's score is its id.
+    """
     (folder / "docs").mkdir(parents=True)
     (folder / "tokenizer.json").write_bytes(b"{}" if tokenizer is None else tokenizer.read_bytes())
     split_of = dict(enumerate(splits))
-    infos = [_write(folder, at, shard, split_of.get(at, "train"), vocab, policy) for at, shard in enumerate(shards)]
+    infos = [
+        _write(folder, at, shard, split_of.get(at, "train"), vocab, policy, scores) for at, shard in enumerate(shards)
+    ]
     Manifest(
         tokenizer=TokenizerInfo(
             file="tokenizer.json",
@@ -69,7 +75,14 @@ def write_source(
             padded_vocab_size=vocab,
         ),
         shards=tuple(infos),
-        inputs=Inputs(rule_id=rule, policies={policy: "1"}, bundles={policy: "2"}, source_table={}, seed=0),
+        inputs=Inputs(
+            rule_id=rule,
+            policies={policy: "1"},
+            bundles={policy: "2"},
+            source_table={},
+            seed=0,
+            scores=policy if scores else None,
+        ),
         documents=sum(info.documents for info in infos),
         tokens=sum(info.tokens for info in infos),
         loss_tokens=sum(info.loss_tokens for info in infos),
@@ -77,12 +90,15 @@ def write_source(
     return folder
 
 
-def _write(folder: Path, at: int, documents: Sequence[Document], split: Split, vocab: int, policy: str) -> ShardInfo:
+def _write(
+    folder: Path, at: int, documents: Sequence[Document], split: Split, vocab: int, policy: str, scores: bool
+) -> ShardInfo:
     prefix = f"shard-{at:05d}"
     masks = [np.ones(len(one.ids), np.uint8) if one.mask is None else np.asarray(one.mask) for one in documents]
-    with ShardWriter(folder / prefix, token_dtype(vocab)) as writer:
+    ids_T = np.concatenate([np.asarray(one.ids) for one in documents])
+    with ShardWriter(folder / prefix, token_dtype(vocab), scores=scores) as writer:
         lengths_D = np.array([len(one.ids) for one in documents])
-        writer.add(np.concatenate([np.asarray(one.ids) for one in documents]), np.concatenate(masks), lengths_D)
+        writer.add(ids_T, np.concatenate(masks), lengths_D, ids_T.astype(np.uint8) if scores else None)
         stats = writer.close()
     docs = folder / "docs" / f"{prefix}.parquet"
     table = {
@@ -101,6 +117,7 @@ def _write(folder: Path, at: int, documents: Sequence[Document], split: Split, v
         documents=stats.documents,
         tokens=stats.tokens,
         loss_tokens=stats.loss_tokens,
+        score_counts=stats.score_counts,
         sha256={**stats.sha256, "docs": file_sha256(docs)},
     )
 

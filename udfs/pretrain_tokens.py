@@ -8,10 +8,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from udfs.decide_rows import policy_scores
 from udfs.project import forgotten_tokens
+from udfs.project_scores import highest_scores
+from udfs.rule import Rule, decide
 from udfs.spans import Spans, owners
 from udfs.tokenizer import ByteTokenizer, Tokenized
+
+ALWAYS_FORGOTTEN = 255  # in the score companion: another policy forgets the token, whatever the threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreCompanion:
+    """Which policy's scores are carried along. `others` are the further policies' rules, each with its bundle's
+    token threshold: what they forget is forgotten at every threshold."""
+
+    policy: str
+    others: dict[str, tuple[Rule, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +36,9 @@ class PretrainTokens:
     ids_T: np.ndarray  # int32
     loss_mask_T: np.ndarray  # uint8, 1 = take the loss when this token is the label
     lengths_D: np.ndarray  # int64, eod counted
+    text_bytes_D: np.ndarray  # int64
+    forget_bytes_D: np.ndarray  # int64
+    scores_T: np.ndarray | None = None  # uint8 on the grid of `udfs.scores`, 0 for eod; None without a companion
 
 
 class AlignmentFault(ValueError):
@@ -28,39 +46,81 @@ class AlignmentFault(ValueError):
 
 
 def pretrain_tokens(
-    tokenizer: ByteTokenizer, batch: pa.RecordBatch, hiding: frozenset[str], eod: int, hidden_id: int
+    tokenizer: ByteTokenizer,
+    batch: pa.RecordBatch,
+    hiding: frozenset[str],
+    eod: int,
+    hidden_id: int,
+    companion: ScoreCompanion | None = None,
 ) -> PretrainTokens:
     """Tokenizes the batch's `text` and lays its `forget_spans` over it.
 
-    Args: `batch` has the columns doc_id, text, forget_spans; `hiding` names the policies whose spans are hidden;
-    ids of the end-of-document and the hidden token.
-    Raises AlignmentFault, ValueError for a span outside its document.
+    Args: `batch` has the columns doc_id, text, forget_spans, and with a companion the score columns of its policies;
+    `hiding` names the policies whose spans are hidden; ids of the end-of-document and the hidden token.
+    Raises AlignmentFault, ValueError for a span outside its document or for scores of another text.
     """
-    tokens = tokenizer.encode(batch.column("text").to_pylist())
+    tokens = tokenizer.encode(batch.column("text"))  # type: ignore[arg-type]  # a string column
     if tokens.failed:
         row, why = next(iter(tokens.failed.items()))
         raise AlignmentFault(f"document {batch.column('doc_id')[row]}: {why}; use another export.tokenizer")
-    spans, policies = _flat_spans(batch, tokens)
+    byte_bounds_D1 = np.concatenate([[0], np.cumsum(tokens.bytes_T, dtype=np.int64)])[tokens.bounds_D1]
+    spans, owner_N, hidden_N = _flat_spans(batch, byte_bounds_D1, hiding)
     forgotten_T = forgotten_tokens(tokens.bytes_T, tokens.bounds_D1, spans)
-    hidden_N = np.isin(policies, list(hiding))
-    hide_T = forgotten_tokens(tokens.bytes_T, tokens.bounds_D1, spans.where(hidden_N))
-    ids_T = np.where(hide_T, hidden_id, tokens.ids_T)
-    ends_D = tokens.bounds_D1[1:]
+    ids_T = tokens.ids_T
+    if hidden_N.any():
+        hide_T = forgotten_tokens(tokens.bytes_T, tokens.bounds_D1, spans.where(hidden_N))
+        ids_T = np.where(hide_T, np.int32(hidden_id), ids_T)
+    ended = _Ended(tokens.bounds_D1)
     return PretrainTokens(
-        ids_T=np.insert(ids_T, ends_D, eod).astype(np.int32),
-        loss_mask_T=np.insert((~forgotten_T).astype(np.uint8), ends_D, 1),
+        ids_T=ended(ids_T, eod),
+        loss_mask_T=ended((~forgotten_T).view(np.uint8), 1),
         lengths_D=np.diff(tokens.bounds_D1) + 1,
+        text_bytes_D=np.diff(byte_bounds_D1),
+        forget_bytes_D=np.bincount(owner_N, spans.end_N - spans.start_N, minlength=batch.num_rows).astype(np.int64),
+        scores_T=None if companion is None else ended(_scores(batch, tokens, companion), 0),
     )
 
 
-def _flat_spans(batch: pa.RecordBatch, tokens: Tokenized) -> tuple[Spans, np.ndarray]:
-    """The batch's spans on the axis of its bytes, and the policy's name of each."""
+class _Ended:
+    """Puts one value more at the end of every document: T values of D documents become T + D."""
+
+    def __init__(self, bounds_D1: np.ndarray) -> None:
+        self._inside_S = np.ones(bounds_D1[-1] + len(bounds_D1) - 1, dtype=bool)
+        self._inside_S[bounds_D1[1:] + np.arange(len(bounds_D1) - 1)] = False
+
+    def __call__(self, values_T: np.ndarray, last: int) -> np.ndarray:
+        values_S = np.full(len(self._inside_S), last, dtype=values_T.dtype)
+        values_S[self._inside_S] = values_T
+        return values_S
+
+
+def _scores(batch: pa.RecordBatch, tokens: Tokenized, companion: ScoreCompanion) -> np.ndarray:
+    try:
+        highest_T = highest_scores(tokens.bytes_T, tokens.bounds_D1, policy_scores(batch.column(companion.policy)))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(
+            f"documents from {batch.column('doc_id')[0]} on: policy {companion.policy}: {error}; the tables are of "
+            "different texts, run `tokensieve score` and `tokensieve mask` again"
+        ) from error
+    if not companion.others:
+        return highest_T
+    others = [
+        (rule, threshold, policy_scores(batch.column(name)))  # type: ignore[arg-type]
+        for name, (rule, threshold) in companion.others.items()
+    ]
+    always_T = forgotten_tokens(tokens.bytes_T, tokens.bounds_D1, decide(others).spans)
+    return np.where(always_T, np.uint8(ALWAYS_FORGOTTEN), highest_T)
+
+
+def _flat_spans(
+    batch: pa.RecordBatch, byte_bounds_D1: np.ndarray, hiding: frozenset[str]
+) -> tuple[Spans, np.ndarray, np.ndarray]:
+    """The batch's N spans on the axis of its bytes, the document of each, and whether it is hidden."""
     lists = batch.column("forget_spans")
     offsets_D1 = lists.offsets.to_numpy()
     items = lists.values.slice(offsets_D1[0], offsets_D1[-1] - offsets_D1[0])
     start, end, policy = items.flatten()
     owner_N = owners(np.arange(len(items)) + offsets_D1[0], offsets_D1)
-    byte_bounds_D1 = np.concatenate([[0], np.cumsum(tokens.bytes_T, dtype=np.int64)])[tokens.bounds_D1]
     start_N, end_N = (np.asarray(column, dtype=np.int64) for column in (start, end))
     outside = (start_N < 0) | (end_N > np.diff(byte_bounds_D1)[owner_N]) | (start_N >= end_N)
     if outside.any():
@@ -70,4 +130,6 @@ def _flat_spans(batch: pa.RecordBatch, tokens: Tokenized) -> tuple[Spans, np.nda
             "run `tokensieve mask` again"
         )
     base_N = byte_bounds_D1[owner_N]
-    return Spans(start_N=start_N + base_N, end_N=end_N + base_N), np.asarray(policy.to_pylist(), dtype=object)
+    hidden_N = pc.call_function("is_in", [policy], pc.SetLookupOptions(pa.array(sorted(hiding), pa.string())))
+    spans = Spans(start_N=start_N + base_N, end_N=end_N + base_N)
+    return spans, owner_N, np.asarray(hidden_N, dtype=bool)

@@ -30,6 +30,8 @@ def carriers(bytes_T: np.ndarray, bounds_D1: np.ndarray) -> np.ndarray:
     the start of a document it stands for what follows; in a document without any bytes, for itself.
     """
     at_T, has_T = np.arange(len(bytes_T), dtype=np.int64), np.asarray(bytes_T) > 0
+    if has_T.all():  # as for every byte-level tokenizer
+        return at_T
     before_T = np.maximum.accumulate(np.where(has_T, at_T, -1))
     after_T = np.minimum.accumulate(np.where(has_T, at_T, len(at_T))[::-1])[::-1]
     first_T, stop_T = (np.repeat(edge_D, np.diff(bounds_D1)) for edge_D in (bounds_D1[:-1], bounds_D1[1:]))

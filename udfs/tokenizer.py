@@ -65,7 +65,8 @@ class ByteTokenizer:
         ranks = path.suffix == ".tiktoken"
         self._reference: Reference = TiktokenRanks(path, data) if ranks else HuggingFaceJson(path, data)
         self.vocab_size = self._reference.vocab_size
-        self.backend: BackendName = "tiktoken" if ranks else "tokenizers"
+        self._reference_name: BackendName = "tiktoken" if ranks else "tokenizers"
+        self.backend = self._reference_name
         self.passed_over: dict[str, str] = {}
         self._backend: Backend = self._reference
 
@@ -105,6 +106,12 @@ class ByteTokenizer:
     def difference(self, texts: Sequence[str] | TextColumn) -> str | None:
         """Where the back end makes other tokens of these texts than the reference; None where it does not."""
         return None if self._backend is self._reference else difference(self._reference, self._backend, Texts(texts))
+
+    def use_reference(self, why: str) -> None:
+        """Encodes by the reference from now on; `passed_over` keeps why."""
+        if self._backend is not self._reference:
+            self.passed_over[self.backend] = why
+            self._backend, self.backend = self._reference, self._reference_name
 
     def token_id(self, literal: str) -> int | None:
         """The id of a token by its literal (special tokens included), None where the vocabulary lacks it."""

@@ -94,7 +94,8 @@ def _training(training: dict[str, Any]) -> Iterator[str]:
         yield _line("none", f"no sample of {training['seq_length']} tokens reaches it; it lies at the end of its shard")
     for piece in pieces[:PIECES]:
         when = "after the last step" if piece["step"] is None else f"step {piece['step']}"
-        verdict = "as in the shard" if piece["agrees_with_shard"] else "NOT as in the shard"
+        verdicts = {True: "as in the shard", False: "NOT as in the shard", None: "by the run's own filter"}
+        verdict = verdicts[piece["agrees_with_shard"]]
         yield _line(
             f"sample {piece['sample']}",
             f"epoch {piece['epoch']}, {when}: tokens {piece['first']}:{piece['end']} from place {piece['at']}, "

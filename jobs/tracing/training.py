@@ -1,17 +1,19 @@
 """The last station of a trace: which samples of the configured run hold a document, read from the run's own dataset.
 
 Needs megatron-core and builds (or finds) its index of the shards, the one that `pretrain train` uses; everywhere else
-it says what is missing.
+it says what is missing. The run may train on other shards than the tables' (a mix): the document is looked up there.
 """
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.exported import Exported, Place
-from pretrain.training.plan import PlanError, plan
+from jobs.train import output_folder, section, shards_folder
+from pretrain.samples.corpus import Corpus
+from pretrain.samples.documents import places
+from pretrain.shards.shard import ShardReader
+from pretrain.training.plan import Plan, PlanError, plan
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pretrain.training.config import PretrainConfig
 
 
-def training(config: "Config", place: Place, exported: Exported) -> dict[str, Any]:
+def training(config: "Config", doc_id: str) -> dict[str, Any]:
     """The samples that hold the document, or under "missing" why there are none to show.
 
     Raises ManifestError, CorruptShardError, DatasetError.
@@ -30,57 +32,74 @@ def training(config: "Config", place: Place, exported: Exported) -> dict[str, An
     if find_spec("torch") is None or find_spec("megatron") is None:
         return {"missing": "megatron-core is not installed here; pip install 'tokensieve[pretrain]'"}
     try:
-        todo = plan(config.pretrain, config.tables.shards)
+        todo = plan(config.pretrain, shards_folder(config))
     except PlanError as error:
         return {"missing": str(error)}
-    from jobs.train import output_folder
+    samples = run_samples(config, todo)
+    from pretrain.samples.locate import pieces_of_document
 
-    samples, pieces = _pieces(config.pretrain, config.tables.shards, output_folder(config), todo.samples, place)
+    pieces = []
+    for shard, document in places(
+        Corpus.load(shards_folder(config)).shards("train", config.pretrain.seq_length), doc_id
+    ):
+        reader = ShardReader(shard.prefix)
+        ids_T, keep_T = np.asarray(reader.ids(document)), np.asarray(reader.loss_mask(document))
+        for piece in pieces_of_document(samples, shard.name, document):
+            pieces.append(_shown(piece, samples, ids_T, keep_T, config.pretrain, todo))
     return {
         "samples_in_run": todo.samples,
         "seq_length": config.pretrain.seq_length,
-        "pieces": [_shown(piece, samples, exported, config.pretrain, todo.samples) for piece in pieces],
+        "pieces": sorted(pieces, key=lambda piece: (piece["sample"], piece["at"])),
     }
 
 
-def _pieces(
-    settings: "PretrainConfig", shards: Path, out: Path, wanted: int, place: Place
-) -> "tuple[TrainingSamples, list[Piece]]":
+def run_samples(config: "Config", todo: Plan) -> "TrainingSamples":
+    """The samples of the configured run, in its order."""
     from pretrain.training.quiet import quiet_megatron
 
     with quiet_megatron():
-        from pretrain.samples.locate import pieces_of_document
         from pretrain.samples.training_samples import build_datasets
 
-    samples = build_datasets(
-        shards,
+    settings = section(config)
+    return build_datasets(
+        shards_folder(config),
         seq_length=settings.seq_length,
-        samples=wanted,
+        samples=todo.samples,
         seed=settings.seed,
-        loss_mask="none" if settings.filter.mode == "none" else "mask",
-        cache=out / "index-cache",
+        settings=settings.filter,
+        first_filtered_sample=todo.filter_from_step * settings.global_batch_size,
+        cache=output_folder(config) / "index-cache",
     )
-    return samples, pieces_of_document(samples, place.shard, place.index)
 
 
 def _shown(
-    piece: "Piece", samples: "TrainingSamples", exported: Exported, settings: "PretrainConfig", wanted: int
+    piece: "Piece",
+    samples: "TrainingSamples",
+    ids_T: np.ndarray,
+    keep_T: np.ndarray,
+    settings: "PretrainConfig",
+    todo: Plan,
 ) -> dict[str, Any]:
-    """One piece, with what the dataset gives as labels and loss mask held against the shard."""
+    """One piece, with what the dataset gives as labels and loss mask; held against the shard where the exported mask
+    decides alone (no score threshold, noise, hiding or delay)."""
     sample = samples[piece.sample]
     labels_L = sample["labels"][piece.labels].numpy()
     loss_mask_L = sample["loss_mask"][piece.labels].numpy()
     first = piece.end - len(labels_L)
-    expected_L = exported.loss_mask_T[first : piece.end] if settings.filter.mode != "none" else np.ones_like(loss_mask_L)
-    agree = np.array_equal(labels_L, exported.ids_T[first : piece.end]) and np.array_equal(loss_mask_L, expected_L)
+    plain = settings.filter.model_dump(exclude={"mode"}) == type(settings.filter)().model_dump(exclude={"mode"})
+    agree = None
+    if plain and settings.filter.mode != "hide":
+        expected_L = keep_T[first : piece.end] if settings.filter.mode == "mask" else np.ones_like(loss_mask_L)
+        agree = np.array_equal(labels_L, ids_T[first : piece.end]) and np.array_equal(loss_mask_L, expected_L)
     return {
         "sample": piece.sample,
+        "shard": piece.shard,
         "epoch": piece.epoch,
-        "step": piece.sample // settings.global_batch_size if piece.sample < wanted else None,
+        "step": piece.sample // settings.global_batch_size if piece.sample < todo.samples else None,
         "first": piece.first,
         "end": piece.end,
         "at": piece.at,
         "labels": len(labels_L),
         "loss_labels": int(np.count_nonzero(loss_mask_L)),
-        "agrees_with_shard": bool(agree),
+        "agrees_with_shard": agree,
     }

@@ -30,7 +30,7 @@ from pretrain.training.plan import Plan, plan
 RUN_SCRIPT, JOB_SCRIPT, CONFIG, SPLITS, FILTER = "run.sh", "job.sbatch", "config.yaml", "splits.json", "filter.json"
 PASSED_ON = re.compile(
     "PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|LANG|LC_[A-Z]+|TZ|LD_LIBRARY_PATH|PYTHONPATH|VIRTUAL_ENV|CONDA_PREFIX|"
-    "(CUDA|NVIDIA|NCCL|GLOO|OMP|MKL|TORCH|TRITON|XDG)_[A-Z_]+"
+    "SLURM_CONF|(CUDA|NVIDIA|NCCL|GLOO|OMP|MKL|TORCH|TRITON|XDG)_[A-Z_]+"
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pretrain.launch.config import MegatronLmConfig
 from pretrain.launch.errors import LaunchError
-from pretrain.samples.corpus import Corpus
+from pretrain.samples.corpus import Corpus, samples_in
 from pretrain.training.config import PretrainConfig
 from pretrain.training.model_config import ModelConfig
 from pretrain.training.plan import Plan
@@ -144,8 +144,8 @@ def _data(config: PretrainConfig, todo: Plan, corpus: Corpus, paths: MegatronLmP
     yield from ("--data-cache-path", str(paths.index_cache))
     yield "--no-create-attention-mask-in-dataloader"
     yield from ("--num-workers", str(config.loader_workers))
-    valid = corpus.shards("valid", config.seq_length)
-    batches = max(1, config.validation.samples // config.global_batch_size) if valid else 0
+    valid = sum(samples_in(one.info.tokens, config.seq_length) for one in corpus.shards("valid", config.seq_length))
+    batches = max(1, min(config.validation.samples, valid) // config.global_batch_size) if valid else 0
     yield from ("--eval-iters", str(batches))
     yield from ("--eval-interval", str(config.validation.every or todo.steps + 1))  # it measures at the end in any case
 

@@ -66,8 +66,8 @@ def load_pretrain_gpt(checkout: Path) -> Any:
     if find_spec("megatron.core.datasets.helpers_cpp"):
         utils.compile_helpers = _nothing  # it runs `make`, and the installed package has no Makefile
     try:
-        # It compiles nothing in this version, but fails where there is no nvcc.
-        import_module("megatron.legacy.fused_kernels").load = _nothing
+        kernels: Any = import_module("megatron.legacy.fused_kernels")
+        kernels.load = _nothing  # it compiles nothing in this version, but fails where there is no nvcc
         return import_module("pretrain_gpt")
     except ModuleNotFoundError as error:
         raise LaunchError(f"{checkout}: Megatron-LM needs the module {error.name}; install it beside torch") from error

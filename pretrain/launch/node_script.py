@@ -23,7 +23,7 @@ command=(
 agent=$!
 
 trainers() {{ cat /proc/"$agent"/task/*/children 2>/dev/null || true; }}
-# They save and end. When torchrun starts them again all the same, it is told to end as well.
+# They save and end. torchrun may start them again, --max-restarts times; those end at once.
 stop() {{
   stopped=yes
   local first
@@ -31,7 +31,7 @@ stop() {{
   kill -TERM ${{first:-$agent}} || true
   while kill -0 $first 2>/dev/null; do sleep 0.2; done
   while kill -0 "$agent" 2>/dev/null; do
-    [[ -z "$(trainers)" ]] || kill -TERM "$agent" || true
+    kill -TERM $(trainers) 2>/dev/null || true
     sleep 0.2
   done
 }}

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from pretrain.mix.errors import MixError
 from pretrain.mix.order import Order
 from pretrain.mix.plan import Part
 from pretrain.shards.manifest import inside
@@ -23,7 +24,7 @@ NEVER_FORGOTTEN = 0
 class Tokens:
     """The T tokens of some documents, one document after the other."""
 
-    ids_T: np.ndarray  # int32
+    ids_T: np.ndarray  # in the dtype of the shards
     loss_mask_T: np.ndarray  # uint8, 1 = take the loss when this token is the label
     scores_T: np.ndarray | None  # uint8 on the grid of `udfs.scores`
 
@@ -31,17 +32,18 @@ class Tokens:
 class Gatherer:
     """Reads from the sources of these parts. Prefixes are put in front where a part has them."""
 
-    def __init__(self, parts: tuple[Part, ...], *, scores: bool) -> None:
+    def __init__(self, parts: tuple[Part, ...], dtype: np.dtype, *, scores: bool) -> None:
         self._parts = parts
+        self._dtype = dtype
         self._scores = scores
         self._open = lru_cache(maxsize=OPEN_SHARDS)(self._map)
 
     def read(self, order: Order) -> Tokens:
-        """The tokens of these documents in this order. Raises CorruptShardError."""
+        """The tokens of these documents in this order. Raises CorruptShardError, MixError for ids of a wider type."""
         ends_K = np.cumsum(order.lengths_K)
         total = int(ends_K[-1])
         tokens = Tokens(
-            ids_T=np.empty(total, np.int32),
+            ids_T=np.empty(total, self._dtype),
             loss_mask_T=np.empty(total, np.uint8),
             scores_T=np.empty(total, np.uint8) if self._scores else None,
         )
@@ -56,12 +58,13 @@ class Gatherer:
         shard_M, lengths_M = documents.shard_D[document_M], documents.lengths_D[document_M]
         starts_M = documents.starts_D[document_M]
         for shard in np.unique(shard_M).tolist():
-            views = self._open(at, shard)
-            of_shard = shard_M == shard
-            places = zip(*(column[of_shard].tolist() for column in (starts_M, lengths_M, ends_M)))
-            for start, length, end in places:
-                for view_T, to_T in zip(views, (into.ids_T, into.loss_mask_T, into.scores_T)):
-                    to_T[end - length : end] = view_T[start : start + length]  # type: ignore[index]
+            mine = np.flatnonzero(shard_M == shard)
+            mine = mine[np.argsort(starts_M[mine])]  # a file is read from front to back
+            places = list(zip(*(column[mine].tolist() for column in (starts_M, lengths_M, ends_M))))
+            for view_T, to_T in zip(self._open(at, shard), (into.ids_T, into.loss_mask_T, into.scores_T)):
+                assert to_T is not None
+                for start, length, end in places:
+                    to_T[end - length : end] = view_T[start : start + length]
         if part.prefixes:
             _put_prefixes(part, document_M, ends_M - lengths_M, into)
 
@@ -69,6 +72,10 @@ class Gatherer:
         """Plain views of one shard's files; indexing numpy.memmap itself costs several times as much."""
         source = self._parts[at].source
         reader = ShardReader(inside(source.folder, source.shards[shard].prefix))
+        if not np.can_cast(reader.dtype, self._dtype):
+            raise MixError(
+                f"{source}: {reader.prefix} holds {reader.dtype} ids, its vocabulary needs {self._dtype}; export it again"
+            )
         views = (np.asarray(reader.ids_T), np.asarray(reader.loss_mask_T))
         return (*views, np.asarray(reader.scores_T)) if self._scores else views
 

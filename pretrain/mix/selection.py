@@ -67,7 +67,7 @@ def refuse_exhausted(held: int, target: int, slack: int, repeats: bool, what: st
 
 
 def _part(lengths_D: np.ndarray, order_D: np.ndarray, target: int, slack: int, what: str) -> np.ndarray:
-    """The first documents that hold `target` tokens; where they end elsewhere, the last few give way to one that fits."""
+    """The first documents that hold `target` tokens; if they end elsewhere, the last few give way to one that fits."""
     ends_D1 = np.concatenate([[0], np.cumsum(lengths_D[order_D])])
     count = int(np.searchsorted(ends_D1, target, side="right")) - 1  # documents that fit
     under = target - int(ends_D1[count])

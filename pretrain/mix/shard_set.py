@@ -21,7 +21,7 @@ from pretrain.mix.inputs import mixed_inputs
 from pretrain.mix.order import Order, shuffled
 from pretrain.mix.plan import Part
 from pretrain.mix.source import Source
-from pretrain.shards.manifest import Manifest, ShardInfo, inside
+from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo, inside
 from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, ShardWriter, shard_file, token_dtype
 
 PREFIX = "mix-"
@@ -63,19 +63,19 @@ class _Writer:
     def __init__(self, folder: Path, parts: tuple[Part, ...], *, scores: bool) -> None:
         self._folder = folder
         self._parts = parts
-        self._gatherer = Gatherer(parts, scores=scores)
+        self._scores = scores
         info = parts[0].source.manifest.tokenizer
         self._dtype = token_dtype(max(info.vocab_size, info.hidden_id + 1))
+        self._gatherer = Gatherer(parts, self._dtype, scores=scores)
         self._docs = tuple(part.source.docs() for part in parts)
 
     def write(self, at: int, order: Order) -> ShardInfo:
         """Writes the shard number `at`; its name holds a hash of its content."""
         staged = self._folder / f"{PREFIX}{at:05d}"
-        with ShardWriter(staged, self._dtype) as writer:
+        with ShardWriter(staged, self._dtype, scores=self._scores) as writer:
             for piece in order.pieces(BATCH_TOKENS):
                 tokens = self._gatherer.read(piece)
-                scores = () if tokens.scores_T is None else (tokens.scores_T,)
-                writer.add(tokens.ids_T, tokens.loss_mask_T, piece.lengths_K, *scores)
+                writer.add(tokens.ids_T, tokens.loss_mask_T, piece.lengths_K, tokens.scores_T)
             stats = writer.close()
         content = hashlib.sha256("".join(stats.sha256[suffix] for suffix in sorted(stats.sha256)).encode()).hexdigest()
         name = f"{staged.name}-{content[:12]}"
@@ -89,7 +89,7 @@ class _Writer:
             documents=stats.documents,
             tokens=stats.tokens,
             loss_tokens=stats.loss_tokens,
-            score_counts=getattr(stats, "score_counts", None),
+            score_counts=stats.score_counts,
             sha256={**stats.sha256, "docs": file_sha256(docs)},
         )
 
@@ -121,7 +121,7 @@ def _own_columns(part: Part, docs: pa.Table, document_M: np.ndarray) -> pa.Table
     return pa.table({key: value for key, value in columns.items() if key not in ("shard", "index", "pass")})
 
 
-def _copy_tokenizer(source: Source, folder: Path):
+def _copy_tokenizer(source: Source, folder: Path) -> TokenizerInfo:
     info = source.manifest.tokenizer
     file = inside(source.folder, info.file)
     if not file.is_file() or file_sha256(file) != info.sha256:

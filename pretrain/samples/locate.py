@@ -20,8 +20,8 @@ class Piece:
     """Tokens `first` to `end` (exclusive) of one document, as they lie in one training sample.
 
     Attributes:
-        sample: number of the sample in the run. epoch: the epoch it belongs to.
-        shard: the shard's prefix in the manifest. document: the document's number in that shard.
+        sample: number of the sample in the run. epoch: how often the run has had the document before.
+        shard: the shard's name in the corpus. document: the document's number in that shard.
         at: where the piece begins among the sample's `seq_length + 1` ids; id `at` is label `at - 1`.
     """
 
@@ -93,7 +93,7 @@ class _Part:
         start, stop = int(self.starts_P1[place]), int(self.starts_P1[place + 1])
         return Piece(
             sample=int(self.numbers_I[row]),
-            epoch=self.epoch,
+            epoch=self.epoch + int(np.count_nonzero(self.order_P[:place] == self.order_P[place])),
             shard=self.shard,
             document=int(self.order_P[place]),
             first=max(begin - start, 0),

@@ -7,24 +7,17 @@ or another shard order changes nothing. Source: arXiv 2601.21571, robustness to 
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import xxhash
 
-from pretrain.errors import DatasetError
 from pretrain.hashing import below, mixed, salt
+from pretrain.samples.documents import read_index
 from pretrain.samples.filter_config import LabelNoise
 
 
 def document_keys(prefix: Path) -> np.ndarray:
-    """A hash of every document's id, uint64 [D], from the index `docs/<shard>.parquet` beside a shard.
-
-    Raises DatasetError without that index.
-    """
-    path = prefix.parent / "docs" / f"{prefix.name}.parquet"
-    if not path.is_file():
-        raise DatasetError(f"{path}: label noise is seeded by document id and needs this index; export again")
-    ids = pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist()
-    return np.array([xxhash.xxh3_64_intdigest(one) for one in ids], dtype=np.uint64)
+    """A hash of every document's id, uint64 [D], from the index beside a shard. Raises DatasetError without it."""
+    ids = read_index(prefix, ["doc_id"])["doc_id"]
+    return np.array([xxhash.xxh3_64_intdigest(one.encode()) for one in ids], dtype=np.uint64)
 
 
 def flipped(

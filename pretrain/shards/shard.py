@@ -1,4 +1,4 @@
-"""Writes and reads one shard: Megatron's `<prefix>.bin/.idx` and its loss mask `<prefix>_mask.bin/.idx`.
+"""Writes and reads one shard: Megatron's `<prefix>.bin/.idx`, its loss mask `<prefix>_mask.bin/.idx`, its scores.
 
 Needs numpy only, since it runs on Spark executors. Whole batches of documents go to disk as they come, so
 memory holds one batch and the document lengths. The files are byte-identical with what Megatron's
@@ -39,12 +39,14 @@ class DocumentTooLongError(ShardError):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardStats:
-    """What was written into one shard. `sha256` has the keys `.bin`, `.idx`, `_mask.bin`, `_mask.idx`."""
+    """What was written into one shard. `sha256` has a key per suffix of the files written; `score_counts` are the
+    tokens at each of the 256 levels of the score companion, None without one."""
 
     documents: int
     tokens: int
     loss_tokens: int
     sha256: dict[str, str]
+    score_counts: tuple[int, ...] | None = None
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -53,30 +55,36 @@ def token_dtype(vocab_size: int) -> np.dtype:
 
 
 class ShardWriter:
-    """Writes one shard, many documents at a time. A context manager: an exception removes the four files.
+    """Writes one shard, many documents at a time. A context manager: an exception removes its files.
 
-    `prefix` is the path without suffix; `dtype` is `token_dtype(vocab_size)`. Existing files are overwritten.
+    `prefix` is the path without suffix; `dtype` is `token_dtype(vocab_size)`; with `scores` the shard has a score
+    companion. Existing files are overwritten.
     """
 
-    def __init__(self, prefix: Path, dtype: np.dtype) -> None:
+    def __init__(self, prefix: Path, dtype: np.dtype, *, scores: bool = False) -> None:
         self.prefix = Path(prefix)
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.dtype(np.uint16), np.dtype(np.int32)):
             raise ShardError(f"{prefix}: token dtype {self.dtype} is not uint16 or int32; use token_dtype()")
         self.prefix.parent.mkdir(parents=True, exist_ok=True)
-        self._files = {suffix: HashedFile(shard_file(self.prefix, suffix)) for suffix in SUFFIXES}
+        suffixes = (*SUFFIXES, *SCORE_SUFFIXES) if scores else SUFFIXES
+        self._files = {suffix: HashedFile(shard_file(self.prefix, suffix)) for suffix in suffixes}
+        self._score_counts = np.zeros(256, dtype=np.int64) if scores else None
         self._lengths: list[np.ndarray] = []
         self._documents = 0
         self._tokens = 0
         self._loss_tokens = 0
         self._stats: ShardStats | None = None
 
-    def add(self, ids_T: np.ndarray, loss_mask_T: np.ndarray, lengths_D: np.ndarray) -> None:
+    def add(
+        self, ids_T: np.ndarray, loss_mask_T: np.ndarray, lengths_D: np.ndarray, scores_T: np.ndarray | None = None
+    ) -> None:
         """Append D documents that lie one after the other in `ids_T`; each already ends with eod.
 
         ids_T: any integer dtype. loss_mask_T: bool or integers 0 and 1; 1 = take the loss when this token is
-        the label. lengths_D: tokens of each document. Writes nothing when it raises TokenIdError,
-        MaskLengthError, EmptyDocumentError or DocumentTooLongError (all ShardError).
+        the label. lengths_D: tokens of each document. scores_T: uint8, for a writer with scores and only there.
+        Writes nothing when it raises TokenIdError, MaskLengthError, EmptyDocumentError or DocumentTooLongError (all
+        ShardError).
         """
         if self._stats is not None:
             raise ShardError(f"{self.prefix}: add() after close()")
@@ -85,6 +93,7 @@ class ShardWriter:
         if lengths_D.shape[0] == 0:
             return
         self._check_values(ids_T, mask_T, lengths_D)
+        self._add_scores(ids_T, scores_T)
         mask_T = np.ascontiguousarray(mask_T, dtype=MASK_DTYPE)
         self._files[".bin"].write(_buffer(ids_T, self.dtype.newbyteorder("<")))
         self._files["_mask.bin"].write(_buffer(mask_T, MASK_DTYPE))
@@ -94,14 +103,15 @@ class ShardWriter:
         self._loss_tokens += int(np.count_nonzero(mask_T))
 
     def close(self) -> ShardStats:
-        """Write both `.idx` files, put all four on disk, return counts and hashes. May be called again."""
+        """Write the `.idx` files, put all files on disk, return counts and hashes. May be called again."""
         if self._stats is not None:
             return self._stats
         if not self._documents:
             self._remove()
             raise EmptyDocumentError(f"{self.prefix}: no documents were added; write no shard for an empty partition")
         lengths_D = np.concatenate(self._lengths)
-        for suffix, dtype in ((".idx", self.dtype), ("_mask.idx", MASK_DTYPE)):
+        for suffix in (suffix for suffix in self._files if suffix.endswith(".idx")):
+            dtype = self.dtype if suffix == ".idx" else MASK_DTYPE
             for part in index_bytes(lengths_D, dtype):
                 self._files[suffix].write(part)
         self._stats = ShardStats(
@@ -109,6 +119,7 @@ class ShardWriter:
             tokens=self._tokens,
             loss_tokens=self._loss_tokens,
             sha256={suffix: file.finish() for suffix, file in self._files.items()},
+            score_counts=None if self._score_counts is None else tuple(self._score_counts.tolist()),
         )
         return self._stats
 
@@ -128,6 +139,18 @@ class ShardWriter:
     def _remove(self) -> None:
         for file in self._files.values():
             file.remove()
+
+    def _add_scores(self, ids_T: np.ndarray, scores_T: np.ndarray | None) -> None:
+        if (scores_T is None) != (self._score_counts is None):
+            raise MaskLengthError(f"{self.prefix}: opened {'with' if scores_T is None else 'without'} scores")
+        if scores_T is None or self._score_counts is None:
+            return
+        if scores_T.shape != ids_T.shape or scores_T.dtype != MASK_DTYPE:
+            raise MaskLengthError(
+                f"{self.prefix}: token ids {ids_T.shape} but scores {scores_T.shape} of {scores_T.dtype}, not uint8"
+            )
+        self._files["_score.bin"].write(_buffer(scores_T, MASK_DTYPE))
+        self._score_counts += np.bincount(scores_T, minlength=256)
 
     def _check_lengths(self, ids_T: np.ndarray, mask_T: np.ndarray, lengths_D: np.ndarray) -> None:
         if ids_T.shape != mask_T.shape or ids_T.ndim != 1:
@@ -191,7 +214,7 @@ class ShardReader:
 
     @property
     def scores_T(self) -> np.ndarray:
-        """The score companion, uint8 [T] on the grid of `udfs.scores`. Raises CorruptShardError: absent, or of others."""
+        """The score companion, uint8 [T] on the grid of `udfs.scores`. Raises CorruptShardError: absent, of others."""
         index = read_index(shard_file(self.prefix, "_score.idx"))
         if index.dtype != MASK_DTYPE or not np.array_equal(index.lengths_D, self.lengths_D):
             raise CorruptShardError(

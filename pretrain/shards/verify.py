@@ -1,7 +1,7 @@
 """Reads every file that a manifest names and lists what is wrong, shard by shard.
 
-Costs one full read of the corpus (SHA-256 of every byte), so it is a command of its own; training checks
-headers and sizes only.
+Costs one full read of the corpus (SHA-256 of every byte), so it is a command of its own (`tokensieve verify`); training
+checks headers and sizes only.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pretrain.hashed_file import file_sha256
 from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo, inside
-from pretrain.shards.shard import SUFFIXES, CorruptShardError, ShardReader, shard_file
+from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, CorruptShardError, ShardReader, shard_file
 
 ProblemKind = Literal[
     "missing file",
@@ -22,6 +25,7 @@ ProblemKind = Literal[
     "counts differ",
     "id out of vocabulary",
     "no eod at document end",
+    "document in two splits",
 ]
 
 
@@ -46,21 +50,25 @@ def verify_shards(manifest: Manifest, folder: Path) -> list[Problem]:
     problems = list(_hash_problem(tokenizer.file, inside(folder, tokenizer.file), tokenizer.sha256))
     for shard in manifest.shards:
         problems += _shard_problems(shard, tokenizer, folder)
+    problems += _split_problems(manifest, folder)
     return problems
 
 
 def _shard_problems(shard: ShardInfo, tokenizer: TokenizerInfo, folder: Path) -> Iterator[Problem]:
     prefix = folder / shard.prefix
-    for suffix in SUFFIXES:
+    for suffix in SUFFIXES if shard.score_counts is None else (*SUFFIXES, *SCORE_SUFFIXES):
         path = inside(folder, shard_file(Path(shard.prefix), suffix).as_posix())
         yield from _hash_problem(shard.prefix, path, shard.sha256[suffix])
     yield from _hash_problem(shard.prefix, inside(folder, shard.docs), shard.sha256.get("docs"))
     try:
         reader = ShardReader(prefix)
+        scores_T = None if shard.score_counts is None else reader.scores_T
     except CorruptShardError as error:
         yield Problem(where=shard.prefix, kind="corrupt", detail=str(error))
         return
     yield from _count_problems(shard, reader)
+    if scores_T is not None:
+        yield from _score_problems(shard, scores_T)
     yield from _token_problems(shard, reader, tokenizer)
 
 
@@ -81,6 +89,45 @@ def _count_problems(shard: ShardInfo, reader: ShardReader) -> Iterator[Problem]:
         if count != getattr(shard, name):
             detail = f"{count} {name} on disk, {getattr(shard, name)} in the manifest"
             yield Problem(where=shard.prefix, kind="counts differ", detail=detail)
+
+
+def _score_problems(shard: ShardInfo, scores_T: np.ndarray) -> Iterator[Problem]:
+    found, expected = np.bincount(scores_T, minlength=256), np.array(shard.score_counts)
+    if not np.array_equal(found, expected):
+        level = int(np.argmax(found != expected))
+        detail = f"{found[level]} tokens of score {level} on disk, {expected[level]} in the manifest"
+        yield Problem(where=shard.prefix, kind="counts differ", detail=detail)
+
+
+def _split_problems(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+    """Documents of a training shard that are held out too, by the document indices that the manifest vouches for."""
+    indexed = [shard for shard in manifest.shards if "docs" in shard.sha256]
+    held_out = [_doc_ids(shard, folder) for shard in indexed if shard.split != "train"]
+    if not held_out:
+        return
+    held_out_ids = pa.concat_arrays([ids for ids in held_out if ids is not None] or [pa.array([], pa.string())])
+    for shard in indexed:
+        ids = _doc_ids(shard, folder)
+        if ids is None:
+            yield Problem(where=shard.prefix, kind="corrupt", detail=f"{shard.docs} cannot be read as an index of doc_id")
+            continue
+        if len(ids) != shard.documents:
+            detail = f"{len(ids)} rows in {shard.docs}, {shard.documents} documents in the manifest"
+            yield Problem(where=shard.prefix, kind="counts differ", detail=detail)
+        if shard.split == "train":
+            leaked = ids.filter(pc.call_function("is_in", [ids], pc.SetLookupOptions(held_out_ids)))
+            if len(leaked):
+                detail = f"{len(leaked)} documents are in valid or test too, the first is {leaked[0]}"
+                yield Problem(where=shard.prefix, kind="document in two splits", detail=detail)
+
+
+def _doc_ids(shard: ShardInfo, folder: Path) -> pa.Array | None:
+    """The ids of a shard's documents; None where its index cannot be read."""
+    path = inside(folder, shard.docs)
+    try:
+        return pq.read_table(path, columns=["doc_id"]).column("doc_id").cast(pa.string()).combine_chunks()
+    except (OSError, pa.ArrowException, KeyError):
+        return None
 
 
 def _token_problems(shard: ShardInfo, reader: ShardReader, tokenizer: TokenizerInfo) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ since their count says how many microbatches pass.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,51 +15,39 @@ from torch.utils.data import DataLoader
 
 from pretrain.samples.training_samples import TrainingSamples
 from pretrain.training.config import PretrainConfig
+from pretrain.training.cut import Cut
 from pretrain.training.engine import Microbatch
 from pretrain.training.parallel import Ranks
 
 Sample = dict[str, torch.Tensor]
 
 
-def step_samples(config: PretrainConfig, ranks: Ranks, step: int) -> list[range]:
-    """The numbers of the samples of each of this process's microbatches in a step."""
-    size, first = config.micro_batch_size, step * config.global_batch_size
-    starts = range(first + size * ranks.data, first + config.global_batch_size, size * ranks.data_size)
-    return [range(start, start + size) for start in starts]
+class StepSamples:
+    """The numbers of the samples of each microbatch that one data-parallel rank reads, from step `first` to `end`."""
+
+    def __init__(self, cut: Cut, data_rank: int, first: int, end: int) -> None:
+        self._cut, self._data_rank, self._steps = cut, data_rank, range(first, end)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps:
+            yield from map(list, self._cut.samples(step, self._data_rank))
 
 
-class BatchSource:
-    """The microbatches of this process, step by step from `first_step` on."""
-
-    def __init__(
-        self,
-        samples: TrainingSamples,
-        config: PretrainConfig,
-        ranks: Ranks,
-        device: torch.device,
-        first_step: int,
-        end: int,
-    ) -> None:
-        self._device = device
-        numbers = [list(one) for step in range(first_step, end) for one in step_samples(config, ranks, step)]
-        self._numbers = iter(numbers)
-        workers: dict[str, Any] = {}
-        if config.loader_workers:
-            workers = {"num_workers": config.loader_workers, "prefetch_factor": 4, "persistent_workers": True}
-        self._batches = iter(
-            DataLoader(
-                samples,
-                batch_sampler=numbers,  # type: ignore[arg-type]  # any iterable of lists of indices
-                collate_fn=_stack,
-                pin_memory=device.type == "cuda",
-                **workers,
-            )
-        )
-        self._per_step = len(step_samples(config, ranks, 0))
-
-    def step(self) -> list[Microbatch]:
-        """The next step's microbatches, on the device."""
-        return [microbatch(next(self._batches), next(self._numbers), self._device) for _ in range(self._per_step)]
+def step_batches(
+    samples: TrainingSamples, todo: StepSamples, per_step: int, device: torch.device, workers: int
+) -> Iterator[list[Microbatch]]:
+    """The microbatches of each step, on the device; fetched ahead by `workers` processes, or here if there are none."""
+    ahead: dict[str, Any] = {"num_workers": workers, "prefetch_factor": 4} if workers else {}
+    loader = DataLoader(
+        samples,
+        batch_sampler=todo,  # type: ignore[arg-type]  # any iterable of lists of indices
+        collate_fn=_stack,
+        pin_memory=device.type == "cuda",
+        **ahead,
+    )
+    ready = (microbatch(stacked, numbers, device) for stacked, numbers in zip(loader, todo, strict=True))
+    while batches := list(islice(ready, per_step)):
+        yield batches
 
 
 def microbatch(stacked: Sample, numbers: Sequence[int], device: torch.device) -> Microbatch:

@@ -6,6 +6,7 @@ with its size, and the hashes of those that torch unpickles; a folder without it
 
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,15 @@ def newest(folder: Path) -> Complete | None:
     Raises CheckpointError for a file that is missing, or has not the size or hash that the marker names.
     """
     found = _complete(folder)
-    if not found:
-        return None
-    path = found[-1]
+    return _checked(found[-1]) if found else None
+
+
+def every_complete(folder: Path) -> Iterator[Complete]:
+    """All complete checkpoints, oldest first. Raises as `newest` does."""
+    return map(_checked, _complete(folder))
+
+
+def _checked(path: Path) -> Complete:
     marker = Marker.model_validate_json((path / MARKER).read_bytes())
     sizes = _sizes(path)
     for name, size in marker.sizes.items():

@@ -43,10 +43,11 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationRecord:
-    """Mean loss over a set's labels after `step` steps."""
+    """Mean loss over a set's labels after `step` steps. `of`: the corpus and split that the set's text lies in."""
 
     step: int
     set: str
+    of: str
     loss: float | None
     labels: int
 
@@ -64,7 +65,7 @@ class TrainResult:
     flops: float
     seconds: float
     corpus_id: str
-    validation: dict[str, float | None]
+    validation: tuple[ValidationRecord, ...]
 
 
 class RunFolder:

@@ -9,14 +9,15 @@ from pathlib import Path
 from types import FrameType
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from pretrain.errors import TrainingError
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.training_samples import TrainingSamples
 from pretrain.training import checkpoint
-from pretrain.training.batches import BatchSource
+from pretrain.training.batches import StepSamples, step_batches
 from pretrain.training.config import PretrainConfig
+from pretrain.training.cut import Cut
 from pretrain.training.engine import Engine, Microbatch
 from pretrain.training.parallel import Ranks
 from pretrain.training.plan import Plan
@@ -28,6 +29,8 @@ from pretrain.training.validation import Validation
 
 class Stopped(TrainingError):
     """The run was asked to end and has written a checkpoint."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 class Run:
@@ -68,6 +71,17 @@ class Run:
         """True on the one process that writes."""
         return self._ranks.rank == 0
 
+    def cut(self) -> Cut:
+        """How the processes share the steps that are left."""
+        return Cut(
+            first_step=self.progress.steps_done,
+            processes=self._ranks.world_size,
+            tensor=self._ranks.tensor_size,
+            pipeline=self._ranks.pipeline_size,
+            micro_batch_size=self._config.micro_batch_size,
+            global_batch_size=self._config.global_batch_size,
+        )
+
     def resume(self, complete: checkpoint.Complete) -> None:
         """Goes on from a checkpoint; the next step reads the samples that come after it."""
         checkpoint.load(complete, self._engine)
@@ -76,10 +90,13 @@ class Run:
     def steps(self, folder: RunFolder | None, show: Callable[[StepRecord | ValidationRecord], None] | None) -> None:
         """Every step that is left of the plan. Raises Stopped after SIGTERM, with a checkpoint written."""
         first, end, every = self.progress.steps_done, self._plan.steps, self._config.checkpoint.every
-        batches = BatchSource(self._samples, self._config, self._ranks, self._device, first, end)
+        cut = self.cut()
+        numbers = StepSamples(cut, self._ranks.data, first, end)
+        per_step = len(cut.samples(first, self._ranks.data))
+        batches = step_batches(self._samples, numbers, per_step, self._device, self._config.loader_workers)
         with _sigterm() as asked_to_stop:
             for step in range(first, end):
-                record, stop = self._step(step, batches.step(), asked_to_stop())
+                record, stop = self._step(step, batches, asked_to_stop())
                 self._count(record)
                 if folder:
                     folder.step(record)
@@ -107,7 +124,7 @@ class Run:
             flops=self._plan.flops,
             seconds=self.progress.seconds,
             corpus_id=self._plan.corpus_id,
-            validation={record.set: record.loss for record in self._last_validation},
+            validation=tuple(self._last_validation),
         )
 
     def weights(self) -> bytes:
@@ -115,12 +132,21 @@ class Run:
         weights = self._engine.weights()
         return save(weights, metadata={"manifest_id": self._plan.corpus_id}) if weights else b""
 
+    def load_weights(self, file: Path) -> None:
+        """Takes the weights of a finished run. One process only (no tensor or pipeline parallelism)."""
+        if self._ranks.tensor_size * self._ranks.pipeline_size > 1:
+            raise TrainingError(
+                f"{file}: final weights are read by one model-parallel process; set pretrain.parallel to 1"
+            )
+        self._engine.model.load_state_dict(load_file(file), strict=False)
+
     def measure(self) -> list[ValidationRecord]:
         """The loss of every evaluation set now."""
         return self._validation.measure(self._engine, self.progress.steps_done)
 
-    def _step(self, step: int, batches: list[Microbatch], stop: bool) -> tuple[StepRecord, bool]:
+    def _step(self, step: int, source: Iterator[list[Microbatch]], stop: bool) -> tuple[StepRecord, bool]:
         begin = time.perf_counter()
+        batches = next(source)
         lr = self._engine.lr
         found = self._engine.accumulate(batches, flag=stop)
         if not math.isfinite(found.loss_sum):

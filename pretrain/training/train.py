@@ -36,7 +36,7 @@ def train(
     one and for each validation (first process only). May be called again in the same process.
     Raises PlanError, ManifestError, ShardError, DatasetError, TrainingError (Stopped after SIGTERM).
     """
-    with _built(config, shards, out) as run:
+    with built_run(config, shards, out) as run:
         from pretrain.training import checkpoint
 
         complete = checkpoint.newest(out)
@@ -53,6 +53,7 @@ def train(
             folder = None
             if first:
                 folder = stack.enter_context(RunFolder(out, run.progress.steps_done, tensorboard=config.tensorboard))
+                run.cut().write(out)
             run.steps(folder, progress if first else None)
             weights, result = run.weights(), run.result()
             if folder:
@@ -61,8 +62,8 @@ def train(
 
 
 @contextlib.contextmanager
-def _built(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]":
-    """A run with model and samples, inside everything that Megatron needs."""
+def built_run(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]":
+    """A run with model and samples, inside everything that Megatron needs. Raises as `train` does."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_megatron())
         from pretrain.process_group import process_group, world_size

@@ -22,6 +22,7 @@ from pretrain.training.records import ValidationRecord
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
     name: str
+    of: str
     labels: str
     samples: TrainingSamples
     count: int
@@ -48,7 +49,15 @@ class Validation:
                     cache=cache,
                 )
             count = min(len(opened[key]), config.validation.samples)
-            self._sets.append(_Measured(name=name, labels=one.labels, samples=opened[key], count=count))
+            self._sets.append(
+                _Measured(
+                    name=name,
+                    of=f"{Corpus.load(place).id}/{one.split}",
+                    labels=one.labels,
+                    samples=opened[key],
+                    count=count,
+                )
+            )
 
     def measure(self, engine: Engine, steps_done: int) -> list[ValidationRecord]:
         """The loss of every set after `steps_done` steps."""
@@ -59,7 +68,9 @@ class Validation:
         for numbers in windows(one.count, self._config, self._ranks):
             found = engine.evaluate([self._microbatch(one, numbers)])
             total, labels = total + found.loss_sum, labels + found.loss_tokens
-        return ValidationRecord(step=steps_done, set=one.name, loss=total / labels if labels else None, labels=labels)
+        return ValidationRecord(
+            step=steps_done, set=one.name, of=one.of, loss=total / labels if labels else None, labels=labels
+        )
 
     def _microbatch(self, one: _Measured, numbers: list[int]) -> Microbatch:
         rows = [one.samples[max(number, 0)] for number in numbers]

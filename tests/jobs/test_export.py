@@ -8,7 +8,9 @@ import pytest
 
 from jobs import export, mask, score
 from jobs.errors import ConfigError, ExecutorError, InputError, executor_errors
-from jobs.export import ExportConfig, shard_count, tokenizer_info
+from jobs.exporting.config import ExportConfig
+from jobs.exporting.layout import shard_count
+from jobs.exporting.tokenizer import tokenizer_info
 from pretrain.shards.manifest import Manifest
 from pretrain.shards.shard import ShardReader
 from tests.bundles import small_tokenizer

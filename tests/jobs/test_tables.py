@@ -16,7 +16,7 @@ SCORE_COLUMNS = [
 ]  # fmt: skip
 MASKED_COLUMNS = [
     "doc_id", "text", "id", "dump", "source_file", "source_version", "source_row", "text_hash",
-    "forget_spans", "action", "forget_bytes", "rule_id",
+    "forget_spans", "action", "forget_bytes", "doc_score_medicine", "rule_id",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, Split, TokenizerInfo
 from pretrain.shards.shard import ShardWriter, token_dtype
 
-Document = tuple[Sequence[int], Sequence[int]]
+Document = tuple[Sequence[int], ...]  # ids, loss mask, and scores where the shard has them
 WriteCorpus = Callable[..., Path]
 
 
@@ -48,6 +48,7 @@ def write_corpus_in(
     """
     (folder / "tokenizer.json").write_bytes(b"{}")
     every_split: list[Split] = [*splits, *["train"] * (len(shards) - len(splits))]  # type: ignore[list-item]
+    scores = "p" if len(shards[0][0]) == 3 else None
     infos = [
         _write_shard(folder, f"shard-{i:05d}", shard, vocab, split)
         for i, (shard, split) in enumerate(zip(shards, every_split, strict=True))
@@ -62,7 +63,7 @@ def write_corpus_in(
             padded_vocab_size=vocab,
         ),
         shards=tuple(infos),
-        inputs=Inputs(rule_id="r", policies={"p": "1"}, bundles={"p": "2"}, source_table={}, seed=0),
+        inputs=Inputs(rule_id="r", policies={"p": "1"}, bundles={"p": "2"}, source_table={}, seed=0, scores=scores),
         documents=sum(i.documents for i in infos),
         tokens=sum(i.tokens for i in infos),
         loss_tokens=sum(i.loss_tokens for i in infos),
@@ -71,12 +72,10 @@ def write_corpus_in(
 
 
 def _write_shard(folder: Path, prefix: str, documents: Sequence[Document], vocab: int, split: Split) -> ShardInfo:
-    with ShardWriter(folder / prefix, token_dtype(vocab)) as writer:
-        writer.add(
-            np.concatenate([np.asarray(ids) for ids, _ in documents]),
-            np.concatenate([np.asarray(mask) for _, mask in documents]),
-            np.array([len(ids) for ids, _ in documents]),
-        )
+    with ShardWriter(folder / prefix, token_dtype(vocab), scores=len(documents[0]) == 3) as writer:
+        columns = [np.concatenate([np.asarray(part) for part in column]) for column in zip(*documents, strict=True)]
+        scores_T = columns[2].astype(np.uint8) if len(columns) == 3 else None
+        writer.add(columns[0], columns[1], np.array([len(one[0]) for one in documents]), scores_T)
         stats = writer.close()
     docs = folder / "docs" / f"{prefix}.parquet"
     docs.parent.mkdir(exist_ok=True)
@@ -89,5 +88,6 @@ def _write_shard(folder: Path, prefix: str, documents: Sequence[Document], vocab
         documents=stats.documents,
         tokens=stats.tokens,
         loss_tokens=stats.loss_tokens,
+        score_counts=stats.score_counts,
         sha256=stats.sha256,
     )

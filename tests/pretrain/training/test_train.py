@@ -4,8 +4,6 @@ import contextlib
 import itertools
 import json
 import os
-import subprocess
-import sys
 import warnings
 
 import pytest
@@ -16,11 +14,11 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
+from pretrain.process_group import ProcessGroupError, process_group
 from pretrain.training.config import ParallelConfig, PretrainConfig
 from pretrain.training.cpu_shim import CpuShimError, cpu_shim
-from pretrain.process_group import ProcessGroupError, process_group
-from pretrain.training.parallel import model_parallel
 from pretrain.training.engine import Engine, Microbatch
+from pretrain.training.parallel import model_parallel
 from pretrain.training.plan import plan
 from pretrain.training.train import TrainingError, train
 
@@ -210,50 +208,6 @@ def test_bf16_trains_too(write_corpus, tmp_path):
     assert result.first_loss is not None
     assert result.last_loss is not None
     assert result.last_loss < 0.7 * result.first_loss
-
-
-def test_two_processes_give_the_losses_of_one(write_corpus, tmp_path):
-    shards = write_corpus(COUNTING)
-    alone = train(config(steps=4, micro_batch_size=1), shards, tmp_path / "one")
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\n"
-        "from pretrain.training.config import ParallelConfig, PretrainConfig\nfrom pretrain.training.train import train\n"
-        "if __name__ == '__main__':\n"
-        "    settings = PretrainConfig.model_validate_json(sys.argv[1])\n"
-        "    train(settings, Path(sys.argv[2]), Path(sys.argv[3]))\n"
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        str(script),
-    ]
-    settings = config(steps=4, micro_batch_size=1).model_dump_json()
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    with (tmp_path / "log").open("w") as log:
-        done = subprocess.run(
-            [*command, settings, str(shards), str(tmp_path / "two")],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            timeout=200,
-            check=False,
-        )
-    assert done.returncode == 0, (tmp_path / "log").read_text()[-2000:]
-    together = json.loads((tmp_path / "two" / "train.json").read_text())
-    assert together["loss_tokens"] == alone.loss_tokens
-    assert together["last_loss"] == pytest.approx(alone.last_loss, rel=1e-4)
-    records = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    ]
-    # Megatron's DDP divides by the number of processes when per-token loss is set too late; Adam would hide it.
-    for one, two in zip(*records):
-        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
 
 
 def test_missing_gpu_and_an_existing_process_group_are_refused(write_corpus, tmp_path, engine):

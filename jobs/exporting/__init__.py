@@ -1,0 +1,1 @@
+"""The parts of the verb `export`: its settings, where documents go, what a task writes, how shards become visible."""

@@ -1,0 +1,142 @@
+"""`trace --step N --rank R`: the documents and byte ranges that one process of a run read in one step.
+
+Read from the order of samples and the list of starts of the run, so that it holds across resumes at other sizes.
+Byte ranges are those of the document's text; they need a tokenizer whose ids spell their bytes.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobs.errors import InputError
+from jobs.tracing.training import run_samples
+from jobs.train import output_folder, section, shards_folder
+from pretrain.samples.corpus import Corpus, CorpusShard
+from pretrain.samples.documents import read_index
+from pretrain.shards.shard import ShardReader
+from pretrain.training.cut import Cut, cut_at
+from pretrain.training.plan import plan
+from udfs.tokenizer import ByteTokenizer
+
+if TYPE_CHECKING:
+    from jobs.config import Config
+    from pretrain.samples.locate import Piece
+
+COLUMNS = ["doc_id", "source", "source_file", "source_row"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A piece of a document in a sample. Tokens and bytes are half-open ranges in the document; `labels` of the tokens
+    are predicted there, `loss_labels` of them bear loss."""
+
+    sample: int
+    microbatch: int
+    doc_id: str | None
+    source: str | None
+    source_file: str | None
+    source_row: int | None
+    shard: str
+    document: int
+    tokens: tuple[int, int]
+    bytes: tuple[int, int] | None
+    labels: int
+    loss_labels: int
+
+
+def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
+    """What a process read in a step, as plain values, and under "lines" for people.
+
+    Raises InputError for a step or rank that the run does not have, PlanError, ManifestError, DatasetError.
+    """
+    from pretrain.samples.locate import pieces_of_sample
+
+    settings, folder = section(config), shards_folder(config)
+    todo = plan(settings, folder)
+    if not 0 <= step < todo.steps:
+        raise InputError(f"step {step}: the run has steps 0 to {todo.steps - 1}")
+    cut = cut_at(output_folder(config), step) or Cut(
+        first_step=0,
+        processes=1,
+        tensor=1,
+        pipeline=1,
+        micro_batch_size=settings.micro_batch_size,
+        global_batch_size=settings.global_batch_size,
+    )
+    try:
+        data_rank = cut.data_rank(rank)
+    except ValueError as error:
+        raise InputError(f"{error} that did step {step}") from None
+    samples = run_samples(config, todo)
+    documents = _Documents(
+        Corpus.load(folder).shards("train", settings.seq_length), ByteTokenizer.load(_tokenizer(folder))
+    )
+    parts = [
+        _part(piece, at, documents, samples[number])
+        for at, numbers in enumerate(cut.samples(step, data_rank))
+        for number in numbers
+        for piece in pieces_of_sample(samples, number)
+    ]
+    found = {"step": step, "rank": rank, "processes": cut.processes, "parts": [asdict(part) for part in parts]}
+    return found | {"lines": _lines(parts, step, rank, cut)}
+
+
+def _tokenizer(folder: Path) -> Path:
+    return Corpus.load(folder).tokenizer_file
+
+
+class _Documents:
+    """The documents of a corpus by shard, opened when first asked for."""
+
+    def __init__(self, shards: list[CorpusShard], tokenizer: ByteTokenizer) -> None:
+        self._shards = {shard.name: shard for shard in shards}
+        self._tokenizer = tokenizer
+        self._open: dict[str, tuple[ShardReader, dict[str, list]]] = {}
+
+    def about(self, shard: str, document: int) -> dict[str, Any]:
+        _, index = self._opened(shard)
+        return {name: index[name][document] for name in COLUMNS}
+
+    def bytes(self, shard: str, document: int, first: int, end: int) -> tuple[int, int] | None:
+        """The bytes of tokens `first` to `end`; None where an id does not spell its bytes (a hidden one)."""
+        reader, _ = self._opened(shard)
+        lengths_T = self._tokenizer.byte_lengths(np.asarray(reader.ids(document)[:-1], dtype=np.int64))
+        if lengths_T is None:
+            return None
+        ends_T = np.concatenate([[0], np.cumsum(lengths_T)])
+        return int(ends_T[min(first, len(lengths_T))]), int(ends_T[min(end, len(lengths_T))])
+
+    def _opened(self, shard: str) -> tuple[ShardReader, dict[str, list]]:
+        if shard not in self._open:
+            prefix = self._shards[shard].prefix
+            self._open[shard] = (ShardReader(prefix), read_index(prefix, COLUMNS))
+        return self._open[shard]
+
+
+def _part(piece: "Piece", microbatch: int, documents: _Documents, sample: dict[str, Any]) -> Part:
+    loss_mask_L = sample["loss_mask"][piece.labels]
+    return Part(
+        sample=piece.sample,
+        microbatch=microbatch,
+        **documents.about(piece.shard, piece.document),
+        shard=piece.shard,
+        document=piece.document,
+        tokens=(piece.first, piece.end),
+        bytes=documents.bytes(piece.shard, piece.document, piece.first, piece.end),
+        labels=len(loss_mask_L),
+        loss_labels=int(loss_mask_L.sum()),
+    )
+
+
+def _lines(parts: list[Part], step: int, rank: int, cut: Cut) -> list[str]:
+    lines = [f"step {step}, rank {rank} of {cut.processes}: {len({part.sample for part in parts})} samples"]
+    for part in parts:
+        where = "" if part.source_file is None else f" ({part.source_file}, row {part.source_row})"
+        span = "bytes not known" if part.bytes is None else f"bytes {part.bytes[0]}:{part.bytes[1]}"
+        lines.append(
+            f"  sample {part.sample}  {part.doc_id}{where}: tokens {part.tokens[0]}:{part.tokens[1]}, {span}, "
+            f"{part.loss_labels} of {part.labels} labels bear loss"
+        )
+    return lines

@@ -1,0 +1,182 @@
+"""Runs that end early, by SIGTERM or SIGKILL; damaged checkpoints; other settings than a run began with."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("megatron.core", reason="needs megatron-core")
+
+from pretrain.errors import TrainingError
+from pretrain.training import checkpoint
+from pretrain.training.config import PretrainConfig
+from pretrain.training.train import train
+from tests.training_processes import job, start
+
+COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]
+
+
+def config(**changes) -> PretrainConfig:
+    settings = {
+        "seq_length": 16,
+        "micro_batch_size": 2,
+        "global_batch_size": 4,
+        "model": {"layers": 1, "hidden_size": 16, "heads": 2},
+        "steps": 12,
+        "epochs_allowed": 1000,
+        "checkpoint": {"every": 4},
+        **changes,
+    }
+    return PretrainConfig.model_validate(settings)
+
+
+def lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def batches(out: Path) -> list[str]:
+    return [line["batch"] for line in lines(out)]
+
+
+def wait_for_steps(out: Path, steps: int, process) -> None:
+    for _ in range(1200):
+        if (out / "metrics.jsonl").is_file() and len((out / "metrics.jsonl").read_text().splitlines()) >= steps:
+            return
+        assert process.poll() is None, (out.parent / "log").read_text()[-3000:]
+        time.sleep(0.05)
+    raise AssertionError(f"no {steps} steps after a minute")
+
+
+@pytest.fixture
+def stopped(write_corpus, tmp_path) -> tuple[Path, Path]:
+    """Shards, and a run of 12 steps that lost everything after its checkpoint at step 8."""
+    shards, out = write_corpus(COUNTING), tmp_path / "out"
+    train(config(checkpoint={"every": 4, "keep_last": 3}), shards, out)
+    shutil.copytree(out, tmp_path / "whole")
+    (out / "train.json").unlink()
+    shutil.rmtree(out / "checkpoints" / "step-00000012")
+    return shards, out
+
+
+def test_resumed_run_reads_the_samples_that_come_next_and_ends_as_the_whole_one(stopped, tmp_path):
+    shards, out = stopped
+    result = train(config(), shards, out, resume=True)
+    whole = tmp_path / "whole"
+    assert batches(out) == batches(whole)
+    assert [line["loss"] for line in lines(out)] == [line["loss"] for line in lines(whole)]
+    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    finished = json.loads((whole / "train.json").read_text())
+    assert (result.loss_tokens, result.first_loss, result.last_loss) == tuple(
+        finished[name] for name in ("loss_tokens", "first_loss", "last_loss")
+    )
+
+
+def test_only_the_last_checkpoints_are_kept(stopped):
+    shards, out = stopped
+    train(config(checkpoint={"every": 2, "keep_last": 2}), shards, out, resume=True)
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["step-00000010", "step-00000012"]
+
+
+def test_checkpoint_without_its_marker_is_what_a_killed_save_left_and_is_not_read(stopped):
+    shards, out = stopped
+    (out / "checkpoints" / "step-00000008" / "complete.json").unlink()
+    found = checkpoint.newest(out)
+    assert found is not None
+    assert found.path.name == "step-00000004"
+    train(config(), shards, out, resume=True)
+    assert [line["step"] for line in lines(out)] == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda path: (path / "common.pt").unlink(),
+            r"common\.pt: no bytes, the checkpoint was written with \d+; delete",
+        ),
+        (
+            lambda path: next(path.glob("*.distcp")).open("ab").write(b"x"),
+            r"\.distcp: \d+ bytes, the checkpoint was written with \d+",
+        ),
+        (lambda path: flip(path / "common.pt"), r"common\.pt: changed since it was written"),
+        (lambda path: flip(path / ".metadata"), r"\.metadata: changed since it was written"),
+    ],
+)
+def test_damaged_checkpoint_is_named_with_what_to_do(stopped, damage, message):
+    shards, out = stopped
+    damage(out / "checkpoints" / "step-00000008")
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        train(config(), shards, out, resume=True)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_run_with_other_settings_is_refused_with_both_values(stopped):
+    shards, out = stopped
+    with pytest.raises(
+        TrainingError, match=r"step-00000008 belongs to a run with other settings \(seed: then 0, now 1\)"
+    ):
+        train(config(seed=1), shards, out, resume=True)
+
+
+def test_run_on_other_shards_is_refused(stopped, write_corpus):
+    _, out = stopped
+    other = write_corpus(COUNTING[:70], name="other")
+    with pytest.raises(TrainingError, match=r"was trained on corpus [0-9a-f]{16}, the shards are now [0-9a-f]{16}"):
+        train(config(), other, out, resume=True)
+
+
+def test_new_run_does_not_overwrite_an_unfinished_one(stopped):
+    shards, out = stopped
+    with pytest.raises(TrainingError, match="checkpoint of a run that has not ended; go on with `pretrain resume`"):
+        train(config(), shards, out)
+
+
+def test_resume_without_a_checkpoint_starts_the_run(write_corpus, tmp_path):
+    result = train(config(checkpoint={}), write_corpus(COUNTING), tmp_path / "out", resume=True)
+    assert result.steps == 12
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+@pytest.mark.timeout(300)
+def test_sigterm_saves_and_exits_and_sigkill_loses_at_most_one_interval(write_corpus, tmp_path):
+    shards = write_corpus(COUNTING)
+    settings = config(steps=100_000, checkpoint={"every": 20}).model_dump(mode="json")
+    out = tmp_path / "out"
+    process = start([job(settings, shards, out)], tmp_path, processes=1)
+    wait_for_steps(out, 30, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    said = re.search(r"stopped by SIGTERM after step (\d+); .* is complete", (tmp_path / "log").read_text())
+    assert said
+    done = int(said[1]) + 1
+    found = checkpoint.newest(out)
+    assert found is not None
+    assert found.marker.progress.steps_done == done == len(lines(out))
+    before = batches(out)
+
+    process = start([job(settings, shards, out, resume=True)], tmp_path, processes=1)
+    wait_for_steps(out, done + 50, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    reached = len(lines(out))
+    found = checkpoint.newest(out)
+    assert found is not None
+    assert reached - 20 <= found.marker.progress.steps_done <= reached
+    assert batches(out)[:done] == before
+
+    process = start([job(settings, shards, out, resume=True)], tmp_path, processes=1)
+    wait_for_steps(out, found.marker.progress.steps_done + 10, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    steps = [line["step"] for line in lines(out)]
+    assert steps == list(range(len(steps)))
