@@ -7,19 +7,20 @@ DOTTED := $(foreach o,$(MAKEOVERRIDES),$(if $(findstring .,$(firstword $(subst =
 ARGS ?=
 TESTS ?= tests
 
-.PHONY: demo test test-slow lint wheel clean
+.PHONY: demo test test-slow bench lint wheel clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   score, mask, export, train and report on the bundled text"
 	@echo "make test   run the tests        make lint   ruff and pyright"
 	@echo "make test-slow  the tests that take minutes each: a million alignments"
+	@echo "make bench  measure against the common alternatives; MEGATRON_LM=PATH names a checkout of Megatron-LM"
 	@echo "make wheel  build the wheel      make clean  remove what these made"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 12) else "tokensieve needs Python 3.11 or 3.12, not %d.%d" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark,score,transformers,claude,sae,pretrain,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark,score,transformers,claude,sae,pretrain,fast,dev]'
 	@touch $@
 
 demo: $(VENV)/installed
@@ -30,6 +31,9 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(TESTS)
+
+bench: $(VENV)/installed
+	$(BIN)/python -m tests.bench
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

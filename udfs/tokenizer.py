@@ -121,6 +121,11 @@ class ByteTokenizer:
         """The text of the ids, special tokens included; incomplete UTF-8 becomes U+FFFD."""
         return self._reference.decode(ids)
 
+    def byte_lengths(self, ids_T: np.ndarray) -> np.ndarray | None:
+        """UTF-8 bytes that each id spells, int32 [T]; None where no table can say it."""
+        bytes_V = self._reference.bytes_V
+        return None if bytes_V is None or (ids_T >= len(bytes_V)).any() else bytes_V[ids_T]
+
     def _choose(self) -> None:
         for name in FASTEST_FIRST[: FASTEST_FIRST.index(self.backend)]:
             try:

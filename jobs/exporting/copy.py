@@ -35,8 +35,8 @@ def copy_shards(folder: Path, uri: str) -> dict[str, Any]:
     clash = sorted(name for name in names.keys() & there.keys() if names[name] != there[name])
     if clash:
         raise InputError(
-            f"export.to: {uri} holds the corpus {old.id if old else ''} with another {clash[0]} (another tokenizer?), so "
-            "it cannot be replaced file by file; choose an empty folder"
+            f"export.to: {uri} holds the corpus {old.id if old else ''} with another {clash[0]} (another tokenizer?), "
+            "so it cannot be replaced file by file; choose an empty folder"
         )
     missing = {name: sha256 for name, sha256 in names.items() if name not in there}
     try:

@@ -5,7 +5,6 @@ Byte ranges are those of the document's text; they need a tokenizer whose ids sp
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from jobs.errors import InputError
 from jobs.tracing.training import run_samples
 from jobs.train import output_folder, section, shards_folder
-from pretrain.samples.corpus import Corpus, CorpusShard
+from pretrain.samples.corpus import Corpus
 from pretrain.samples.documents import read_index
 from pretrain.shards.shard import ShardReader
 from pretrain.training.cut import Cut, cut_at
@@ -70,9 +69,7 @@ def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{error} that did step {step}") from None
     samples = run_samples(config, todo)
-    documents = _Documents(
-        Corpus.load(folder).shards("train", settings.seq_length), ByteTokenizer.load(_tokenizer(folder))
-    )
+    documents = _Documents(Corpus.load(folder), settings.seq_length)
     parts = [
         _part(piece, at, documents, samples[number])
         for at, numbers in enumerate(cut.samples(step, data_rank))
@@ -83,16 +80,13 @@ def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
     return found | {"lines": _lines(parts, step, rank, cut)}
 
 
-def _tokenizer(folder: Path) -> Path:
-    return Corpus.load(folder).tokenizer_file
-
-
 class _Documents:
     """The documents of a corpus by shard, opened when first asked for."""
 
-    def __init__(self, shards: list[CorpusShard], tokenizer: ByteTokenizer) -> None:
-        self._shards = {shard.name: shard for shard in shards}
-        self._tokenizer = tokenizer
+    def __init__(self, corpus: Corpus, seq_length: int) -> None:
+        self._shards = {shard.name: shard for shard in corpus.shards("train", seq_length)}
+        self._tokenizer = ByteTokenizer.load(corpus.tokenizer_file)
+        self._hidden_id = corpus.tokenizer.hidden_id
         self._open: dict[str, tuple[ShardReader, dict[str, list]]] = {}
 
     def about(self, shard: str, document: int) -> dict[str, Any]:
@@ -102,8 +96,9 @@ class _Documents:
     def bytes(self, shard: str, document: int, first: int, end: int) -> tuple[int, int] | None:
         """The bytes of tokens `first` to `end`; None where an id does not spell its bytes (a hidden one)."""
         reader, _ = self._opened(shard)
-        lengths_T = self._tokenizer.byte_lengths(np.asarray(reader.ids(document)[:-1], dtype=np.int64))
-        if lengths_T is None:
+        ids_T = np.asarray(reader.ids(document)[:-1], dtype=np.int64)
+        lengths_T = self._tokenizer.byte_lengths(ids_T)
+        if lengths_T is None or (ids_T == self._hidden_id).any():
             return None
         ends_T = np.concatenate([[0], np.cumsum(lengths_T)])
         return int(ends_T[min(first, len(lengths_T))]), int(ends_T[min(end, len(lengths_T))])

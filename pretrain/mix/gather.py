@@ -74,7 +74,7 @@ class Gatherer:
         reader = ShardReader(inside(source.folder, source.shards[shard].prefix))
         if not np.can_cast(reader.dtype, self._dtype):
             raise MixError(
-                f"{source}: {reader.prefix} holds {reader.dtype} ids, its vocabulary needs {self._dtype}; export it again"
+                f"{source}: {reader.prefix} holds {reader.dtype} ids, its vocabulary needs {self._dtype}; export again"
             )
         views = (np.asarray(reader.ids_T), np.asarray(reader.loss_mask_T))
         return (*views, np.asarray(reader.scores_T)) if self._scores else views

@@ -13,28 +13,18 @@ from typing import Self
 import numpy as np
 
 from pretrain.hashed_file import HashedFile
+from pretrain.shards.check import (
+    EmptyDocumentError,
+    MaskLengthError,
+    check_ids,
+    check_lengths,
+    check_mask,
+)
 from pretrain.shards.megatron_index import CorruptShardError, MegatronIndex, ShardError, index_bytes, read_index
 
 SUFFIXES = (".bin", ".idx", "_mask.bin", "_mask.idx")
 SCORE_SUFFIXES = ("_score.bin", "_score.idx")  # beside the others where an export keeps scores
 MASK_DTYPE = np.dtype(np.uint8)
-MAX_LENGTH = 2**31 - 1  # Megatron keeps sequence lengths and sequence numbers as int32
-
-
-class TokenIdError(ShardError):
-    """A token id does not fit the shard's dtype."""
-
-
-class MaskLengthError(ShardError):
-    """Token ids, loss mask and lengths do not describe the same tokens, or a mask value is not 0 or 1."""
-
-
-class EmptyDocumentError(ShardError):
-    """A document without tokens, or a shard without documents: Megatron can read neither."""
-
-
-class DocumentTooLongError(ShardError):
-    """A document (or the count of documents) passes Megatron's int32 limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +79,11 @@ class ShardWriter:
         if self._stats is not None:
             raise ShardError(f"{self.prefix}: add() after close()")
         ids_T, mask_T, lengths_D = np.asarray(ids_T), np.asarray(loss_mask_T), np.asarray(lengths_D)
-        self._check_lengths(ids_T, mask_T, lengths_D)
+        check_lengths(self.prefix, self._documents, ids_T, mask_T, lengths_D)
         if lengths_D.shape[0] == 0:
             return
-        self._check_values(ids_T, mask_T, lengths_D)
+        check_ids(self.prefix, self._documents, ids_T, lengths_D, self.dtype)
+        check_mask(self.prefix, mask_T)
         self._add_scores(ids_T, scores_T)
         mask_T = np.ascontiguousarray(mask_T, dtype=MASK_DTYPE)
         self._files[".bin"].write(_buffer(ids_T, self.dtype.newbyteorder("<")))
@@ -151,38 +142,6 @@ class ShardWriter:
             )
         self._files["_score.bin"].write(_buffer(scores_T, MASK_DTYPE))
         self._score_counts += np.bincount(scores_T, minlength=256)
-
-    def _check_lengths(self, ids_T: np.ndarray, mask_T: np.ndarray, lengths_D: np.ndarray) -> None:
-        if ids_T.shape != mask_T.shape or ids_T.ndim != 1:
-            raise MaskLengthError(f"{self.prefix}: token ids {ids_T.shape} but loss mask {mask_T.shape}")
-        if lengths_D.shape[0] and int(lengths_D.min()) < 1:
-            where = self._documents + int(np.argmax(lengths_D < 1))
-            raise EmptyDocumentError(f"{self.prefix}: document {where} has no tokens; it must at least hold eod")
-        if lengths_D.shape[0] and int(lengths_D.max()) > MAX_LENGTH:
-            where = int(np.argmax(lengths_D > MAX_LENGTH))
-            raise DocumentTooLongError(
-                f"{self.prefix}: document {self._documents + where} has {lengths_D[where]} tokens; the limit "
-                f"is {MAX_LENGTH}; split the document before tokenizing"
-            )
-        if int(lengths_D.sum(dtype=np.int64)) != ids_T.shape[0]:
-            total = int(lengths_D.sum(dtype=np.int64))
-            raise MaskLengthError(f"{self.prefix}: lengths sum to {total} but there are {ids_T.shape[0]} token ids")
-        if self._documents + lengths_D.shape[0] > MAX_LENGTH:
-            raise DocumentTooLongError(f"{self.prefix}: more than {MAX_LENGTH} documents; write more shards")
-
-    def _check_values(self, ids_T: np.ndarray, mask_T: np.ndarray, lengths_D: np.ndarray) -> None:
-        if ids_T.dtype.kind not in "iu":
-            raise TokenIdError(f"{self.prefix}: token ids are {ids_T.dtype}, not integers")
-        limit = int(np.iinfo(self.dtype).max)
-        if int(ids_T.min()) < 0 or int(ids_T.max()) > limit:
-            token = int(np.argmax((ids_T < 0) | (ids_T > limit)))
-            where = self._documents + int(np.searchsorted(np.cumsum(lengths_D), token, side="right"))
-            raise TokenIdError(
-                f"{self.prefix}: token id {int(ids_T[token])} in document {where} is outside 0..{limit} "
-                f"({self.dtype}); the vocabulary is larger than the one the shard was opened for"
-            )
-        if mask_T.dtype.kind not in "biu" or int(mask_T.max()) > 1 or int(mask_T.min()) < 0:
-            raise MaskLengthError(f"{self.prefix}: a loss mask value is neither 0 nor 1")
 
 
 class ShardReader:

@@ -109,7 +109,9 @@ def _split_problems(manifest: Manifest, folder: Path) -> Iterator[Problem]:
     for shard in indexed:
         ids = _doc_ids(shard, folder)
         if ids is None:
-            yield Problem(where=shard.prefix, kind="corrupt", detail=f"{shard.docs} cannot be read as an index of doc_id")
+            yield Problem(
+                where=shard.prefix, kind="corrupt", detail=f"{shard.docs} cannot be read as an index of doc_id"
+            )
             continue
         if len(ids) != shard.documents:
             detail = f"{len(ids)} rows in {shard.docs}, {shard.documents} documents in the manifest"

@@ -14,9 +14,12 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from filecmp import cmp
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pretrain.shards.shard import ShardWriter, token_dtype
@@ -42,7 +45,7 @@ class Run:
 def documents(files: list[Path]) -> pa.Table:
     """doc_id, text and made-up forget spans of every document of the corpus's shards."""
     source = pa.concat_tables([pq.read_table(file, columns=["id", "text"]) for file in files]).combine_chunks()
-    sizes = pa.compute.binary_length(source.column("text")).to_pylist()  # type: ignore[attr-defined]
+    sizes = pc.call_function("binary_length", [source.column("text")]).to_pylist()
     spans = [
         [{"start": at, "end": at + SPAN, "policy": "bench"} for at in range(SPAN_EVERY - SPAN, size - SPAN, SPAN_EVERY)]
         for size in sizes
@@ -103,12 +106,13 @@ def prepare(folder: Path, files: list[Path]) -> tuple[Path, Path]:
     (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(config))
     # preprocess_data.py imports six, for its BERT tokenizer alone; an empty module stands in where it is missing.
     (folder / "stand_ins").mkdir()
-    (folder / "stand_ins" / "six.py").write_text("")
+    if find_spec("six") is None:
+        (folder / "stand_ins" / "six.py").write_text("")
     return folder / "source.parquet", folder / "tokenizer"
 
 
 def measure(folder: Path, files: list[Path], checkout: Path | None, rounds: int) -> dict[str, list[Run]]:
-    """All runs, the sides taking turns. Raises AssertionError when the two write other tokens."""
+    """All runs, the sides taking turns. Raises RuntimeError when the two write other tokens."""
     source, tokenizer = prepare(folder, files)
     runs: dict[str, list[Run]] = {}
     for _ in range(rounds):
@@ -121,8 +125,8 @@ def measure(folder: Path, files: list[Path], checkout: Path | None, rounds: int)
             net = Run(tokens=whole.tokens, cpu_s=whole.cpu_s - start.cpu_s, wall_s=whole.wall_s - start.wall_s)
             runs.setdefault("megatron", []).append(net)
             for suffix in (".bin", ".idx"):
-                same = (folder / f"ours{suffix}").read_bytes() == (folder / f"theirs_text_document{suffix}").read_bytes()
-                assert same, f"{suffix} is not Megatron's"
+                if not cmp(folder / f"ours{suffix}", folder / f"theirs_text_document{suffix}", shallow=False):
+                    raise RuntimeError(f"our {suffix} and Megatron's differ: the two do not do the same work")
     return runs
 
 

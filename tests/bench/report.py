@@ -39,7 +39,10 @@ def save(name: str, ratios: Mapping[str, float], machine: str, runs: Mapping[str
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as their longest cell; numbers to three digits."""
-    cells = [list(header), *([f"{cell:,.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
+    cells = [
+        list(header),
+        *([f"{cell:,.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows),
+    ]
     widths = [max(len(row[at]) for row in cells) for at in range(len(header))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
 

@@ -11,6 +11,7 @@ import xxhash
 from jobs import trace
 from jobs.errors import InputError
 from jobs.exported import Shards
+from jobs.tracing.batch import run as batch_of
 from tests.jobs.capitals import capitals_config, run_verbs, write_documents
 
 LOUD = "the word PENICILLIN is loud, and so is DNA, the rest is not."
@@ -156,3 +157,53 @@ def test_a_source_that_changed_since_is_called_out(corpus, spark, tmp_path, repo
     gone = trace.run(config, spark, "doc-loud")
     assert gone["raw"]["fault"] == "the file is no longer there"
     assert gone["training"] == {"missing": "the configuration has no section `pretrain`"}
+
+
+@pytest.fixture(scope="module")
+def batch(corpus):
+    pytest.importorskip("megatron.core", reason="megatron-core is not installed")
+    return batch_of(corpus.config, step=1, rank=0)
+
+
+def test_a_training_batch_leads_back_to_documents_and_their_bytes(corpus, batch):
+    texts = {name: (text or "").encode() for name, text in DOCUMENTS.items()}
+    assert {part["sample"] for part in batch["parts"]} == {2, 3}
+    tokenizer = Shards(corpus.config.tables.shards).tokenizer
+    for part in batch["parts"]:
+        first, end = part["bytes"]
+        assert part["source_file"] == "part-0.parquet"
+        assert list(DOCUMENTS).index(part["doc_id"]) == part["source_row"]
+        # The bytes are those of the tokens: tokenized by themselves they may merge otherwise, never into more.
+        covered = texts[part["doc_id"]][first:end]
+        assert len(tokenizer.encode([covered.decode()]).ids_T) <= part["tokens"][1] - part["tokens"][0]
+    assert sum(part["labels"] for part in batch["parts"]) == 2 * 16
+    every = [part for step in range(3) for part in batch_of(corpus.config, step, rank=0)["parts"]]
+    assert {part["doc_id"] for part in every if part["loss_labels"] < part["labels"]} <= {"doc-loud", "doc-escape"}
+    assert any(part["loss_labels"] < part["labels"] for part in every)
+
+
+def test_a_document_and_a_batch_name_each_other(batch, corpus, spark):
+    for part in batch["parts"]:
+        pieces = trace.run(corpus.config, spark, part["doc_id"])["training"]["pieces"]
+        assert (part["sample"], *part["tokens"]) in {(one["sample"], one["first"], one["end"]) for one in pieces}
+
+
+def test_a_step_or_a_rank_that_the_run_does_not_have_is_refused(corpus, batch):
+    with pytest.raises(InputError, match="step 3: the run has steps 0 to 2"):
+        batch_of(corpus.config, step=3, rank=0)
+    with pytest.raises(InputError, match="rank 1 of 1 processes that did step 0"):
+        batch_of(corpus.config, step=0, rank=1)
+
+
+def test_a_batch_is_shared_as_the_processes_of_the_run_shared_it(corpus, batch):
+    out = corpus.config.tables.folder / "pretrain"
+    out.mkdir(exist_ok=True)
+    start = {"tensor": 1, "pipeline": 1, "micro_batch_size": 1, "global_batch_size": 2}
+    starts = [{"first_step": 0, "processes": 1, **start}, {"first_step": 1, "processes": 2, **start}]
+    (out / "processes.jsonl").write_text("".join(json.dumps(one) + "\n" for one in starts))
+    try:
+        shares = [{part["sample"] for part in batch_of(corpus.config, step=1, rank=rank)["parts"]} for rank in (0, 1)]
+        whole = {part["sample"] for part in batch_of(corpus.config, step=0, rank=0)["parts"]}
+    finally:
+        (out / "processes.jsonl").unlink()
+    assert (shares, whole) == ([{2}, {3}], {0, 1})

@@ -1,1 +1,1 @@
-"""The back ends of `udfs.tokenizer`: how texts lie in memory, one file per kind of tokenizer, and the proof of equality."""
+"""The back ends of `udfs.tokenizer`: one file each, and the proof that they are equal."""

@@ -6,6 +6,7 @@ on the calling thread only: its thread pool would hang in a forked worker and ta
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,8 @@ class GigatokenBpe:
         """Tokens of every text."""
         if not len(texts):
             return Encoded.of([])
-        layout = self._tokenizer.encode_batch(_bytestrings(texts), parallel=False).layout.to_ListOffsetArray64(True)
+        layout: Any = self._tokenizer.encode_batch(_bytestrings(texts), parallel=False).layout
+        layout = layout.to_ListOffsetArray64(True)
         ids_T = np.asarray(layout.content.data).astype(np.uint32, copy=False).view(np.int32)
         bounds_D1 = np.asarray(layout.offsets.data).astype(np.int64, copy=False)
         ids_T = ids_T[: bounds_D1[-1]]
@@ -59,12 +61,14 @@ def _without_specials(reference: HuggingFaceJson) -> str:
     return json.dumps(reference.spec | {"added_tokens": added, "post_processor": None}, ensure_ascii=False)
 
 
-def _bytestrings(texts: Texts):  # noqa: ANN202  # awkward's own type, imported only where gigatoken is
+def _bytestrings(texts: Texts) -> Any:
+    """The texts as an awkward.Array, a view; awkward comes with gigatoken."""
     import awkward
     from awkward.contents import ListOffsetArray, NumpyArray
     from awkward.index import Index64
 
-    content = NumpyArray(texts.data_B, parameters={"__array__": "byte"})
+    data_B: Any = texts.data_B
+    content = NumpyArray(data_B, parameters={"__array__": "byte"})
     return awkward.Array(
         ListOffsetArray(Index64(texts.bounds_D1), content, parameters={"__array__": "bytestring"}),
     )

@@ -14,7 +14,7 @@ PAIRS = {"encoder.json": "vocab.bpe", "vocab.json": "merges.txt"}
 
 
 def tokenizer_json(vocab_file: Path) -> bytes:
-    """The content of a tokenizer.json. Raises ValueError: the merges are missing, or the files do not belong together."""
+    """The content of a tokenizer.json. Raises ValueError: no merges, or the files do not belong together."""
     merges_file = vocab_file.with_name(PAIRS[vocab_file.name])
     if not merges_file.is_file():
         raise ValueError(f"{vocab_file}: the merges {merges_file.name} are not beside it; both make the tokenizer")
@@ -23,7 +23,7 @@ def tokenizer_json(vocab_file: Path) -> bytes:
     missing = sorted(made - vocab.keys())
     if missing:
         raise ValueError(
-            f"{vocab_file}: has no id for {len(missing)} tokens that {merges_file.name} makes, the first {missing[0]!r}; "
+            f"{vocab_file}: no id for {len(missing)} tokens that {merges_file.name} makes, the first {missing[0]!r}; "
             "the two files are of different tokenizers"
         )
     spec = _spec(vocab, merges, sorted(vocab.keys() - made, key=vocab.__getitem__))

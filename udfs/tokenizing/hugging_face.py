@@ -73,9 +73,7 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     try:
         return json.loads(data.decode("utf-8"))
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are both ValueErrors
-        raise ValueError(
-            f"{path} is no tokenizer.json ({error}); a tiktoken rank file must end in .tiktoken"
-        ) from None
+        raise ValueError(f"{path} is no tokenizer.json ({error}); a tiktoken rank file must end in .tiktoken") from None
 
 
 def _tiled(text: str, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:

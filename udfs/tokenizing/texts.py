@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-TextColumn = pa.StringArray | pa.LargeStringArray
+TextColumn = pa.Array  # of strings, with 32- or 64-bit offsets
 
 
 class BackendUnfit(ValueError):
@@ -47,11 +47,15 @@ class Backend(Protocol):
 
 
 class Reference(Backend, Protocol):
-    """A back end that also knows its vocabulary. `bytes_V`: int32 bytes per id, None where no table can say it."""
+    """A back end that also knows its vocabulary."""
 
     vocab_size: int
-    bytes_V: np.ndarray | None
     specials: tuple[str, ...]
+
+    @property
+    def bytes_V(self) -> np.ndarray | None:
+        """Bytes per id, int32; None where no table can say it."""
+        ...
 
     def token_id(self, literal: str) -> int | None: ...
     def decode(self, ids: Sequence[int]) -> str: ...

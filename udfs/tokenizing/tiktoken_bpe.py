@@ -52,7 +52,9 @@ def _pattern(spec: dict[str, Any]) -> str:
 
 def _ranks(spec: dict[str, Any]) -> dict[bytes, int]:
     vocab, alphabet = spec["model"]["vocab"], byte_alphabet()
-    merged = ["".join(merge) if isinstance(merge, list) else merge.replace(" ", "") for merge in spec["model"]["merges"]]
+    merged = [
+        "".join(merge) if isinstance(merge, list) else merge.replace(" ", "") for merge in spec["model"]["merges"]
+    ]
     ids = [vocab[literal] for literal in merged]
     if any(first >= second for first, second in pairwise(ids)) or any(byte not in vocab for byte in alphabet):
         raise BackendUnfit("its ids do not rise in the order of its merges, or a byte has no token")

@@ -91,7 +91,9 @@ def test_the_index_says_how_much_of_a_document_is_forgotten_and_how_it_scores(co
     config = corpus()
     export.run(config, spark)
     rows = {row["doc_id"]: row for row in config.tables.table("masked").read(spark).collect()}
-    scored = {row["doc_id"]: row["medicine"]["doc_score"] for row in config.tables.table("scores").read(spark).collect()}
+    scored = {
+        row["doc_id"]: row["medicine"]["doc_score"] for row in config.tables.table("scores").read(spark).collect()
+    }
     found = documents(config.tables.shards)
     assert len(found) == 24
     for doc_id, row in found.items():
@@ -121,7 +123,8 @@ def test_the_score_companion_gives_the_mask_of_any_threshold_and_changes_nothing
     assert manifest.verify(with_scores.tables.shards) == []
     found = documents(with_scores.tables.shards)
     counts = np.bincount(np.concatenate([row["scores"] for row in found.values()]), minlength=256)
-    assert np.sum([shard.score_counts for shard in manifest.shards], axis=0).tolist() == counts.tolist()
+    named = np.array([shard.score_counts for shard in manifest.shards])
+    assert named.sum(axis=0).tolist() == counts.tolist()
     assert counts[255] > 0, "the other policy forgets something at every threshold"
     for doc_id, row in found.items():
         same = ("ids", "loss", "index", "forget_share", "doc_score_medicine", "doc_score_other")

@@ -8,19 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.shards.shard import (
-    SUFFIXES,
-    CorruptShardError,
-    DocumentTooLongError,
-    EmptyDocumentError,
-    MaskLengthError,
-    ShardError,
-    ShardReader,
-    ShardWriter,
-    TokenIdError,
-    shard_file,
-    token_dtype,
-)
+from pretrain.shards.check import DocumentTooLongError, EmptyDocumentError, MaskLengthError, TokenIdError
+from pretrain.shards.megatron_index import CorruptShardError, ShardError
+from pretrain.shards.shard import SUFFIXES, ShardReader, ShardWriter, shard_file, token_dtype
 
 IDS = np.array([5, 6, 7, 0, 8, 0, 9, 10, 11, 12, 0], dtype=np.int32)
 MASK = np.array([1, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1], dtype=np.uint8)
@@ -210,3 +200,29 @@ def test_mask_of_another_shard_is_refused_when_opened(tmp_path):
     (tmp_path / "t_mask.idx").replace(tmp_path / "s_mask.idx")
     with pytest.raises(CorruptShardError, match="document lengths differ"):
         ShardReader(tmp_path / "s")
+
+
+def test_scores_lie_beside_the_tokens_and_are_counted_by_level(tmp_path):
+    scores_T = np.array([3, 200, 255, 0, 3, 0, 1, 2, 3, 4, 0], dtype=np.uint8)
+    with ShardWriter(tmp_path / "s", np.dtype(np.uint16), scores=True) as writer:
+        writer.add(IDS, MASK, LENGTHS, scores_T)
+        stats = writer.close()
+    assert ShardReader(tmp_path / "s").scores_T.tolist() == scores_T.tolist()
+    assert stats.score_counts is not None
+    assert {level: count for level, count in enumerate(stats.score_counts) if count} == {
+        0: 3, 1: 1, 2: 1, 3: 3, 4: 1, 200: 1, 255: 1,
+    }  # fmt: skip
+    assert list(stats.sha256) == [".bin", ".idx", "_mask.bin", "_mask.idx", "_score.bin", "_score.idx"]
+
+
+def test_scores_that_are_missing_unasked_for_or_of_other_tokens_are_refused(tmp_path):
+    with ShardWriter(tmp_path / "s", np.dtype(np.uint16), scores=True) as writer:
+        for wrong in (None, np.zeros(10, np.uint8), np.zeros(11, np.int64)):
+            with pytest.raises(MaskLengthError, match="scores"):
+                writer.add(IDS, MASK, LENGTHS, wrong)
+        writer.add(IDS, MASK, LENGTHS, np.zeros(11, np.uint8))
+    assert ShardReader(tmp_path / "s").tokens == 11, "what was refused left nothing behind"
+    with ShardWriter(tmp_path / "t", np.dtype(np.uint16)) as writer:
+        with pytest.raises(MaskLengthError, match="opened without scores"):
+            writer.add(IDS, MASK, LENGTHS, np.zeros(11, np.uint8))
+        writer.add(IDS, MASK, LENGTHS)

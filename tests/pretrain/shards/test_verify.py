@@ -86,9 +86,7 @@ def indexed(folder, *doc_ids: list[str]):
 def test_a_document_that_is_trained_on_and_held_out_is_found(write_corpus):
     folder = indexed(write_corpus(ONE, TWO, splits=["train", "valid"]), ["a", "b"], ["c", "b"])
     (problem,) = Manifest.load(folder).verify(folder)
-    assert str(problem) == (
-        "shard-00000: document in two splits: 1 documents are in valid or test too, the first is b"
-    )
+    assert str(problem) == ("shard-00000: document in two splits: 1 documents are in valid or test too, the first is b")
 
 
 def test_an_index_of_other_documents_or_that_is_no_parquet_is_found(write_corpus):

@@ -149,8 +149,8 @@ def test_resume_without_a_checkpoint_starts_the_run(write_corpus, tmp_path):
 
 @pytest.mark.timeout(300)
 def test_sigterm_saves_and_exits_and_sigkill_loses_at_most_one_interval(write_corpus, tmp_path):
-    shards = write_corpus(COUNTING)
-    settings = config(steps=100_000, checkpoint={"every": 20}).model_dump(mode="json")
+    shards = write_corpus(COUNTING * 25)
+    settings = config(steps=6_000, checkpoint={"every": 20}).model_dump(mode="json")
     out = tmp_path / "out"
     process = start([job(settings, shards, out)], tmp_path, processes=1)
     wait_for_steps(out, 30, process)

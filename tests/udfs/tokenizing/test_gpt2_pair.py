@@ -41,13 +41,13 @@ def test_gpt2s_own_files_give_gpt2s_ids(shared_data):
 
 def test_a_pair_of_which_one_is_missing_or_of_another_tokenizer_is_refused(pair):
     (pair / "vocab.bpe").write_text("#version: 0.2\nt h\nh e\n")
-    with pytest.raises(ValueError, match="no id for 1 tokens that vocab.bpe makes, the first 'he'"):
+    with pytest.raises(ValueError, match=r"no id for 1 tokens that vocab.bpe makes, the first 'he'"):
         ByteTokenizer.load(pair)
     (pair / "vocab.bpe").write_text("#version: 0.2\nt h e\n")
     with pytest.raises(ValueError, match="merge 1 is 't h e', not two tokens"):
         ByteTokenizer.load(pair)
     (pair / "vocab.bpe").unlink()
-    with pytest.raises(ValueError, match="the merges vocab.bpe are not beside it"):
+    with pytest.raises(ValueError, match=r"the merges vocab.bpe are not beside it"):
         ByteTokenizer.load(pair)
     (pair / "encoder.json").write_text("[1]")
     (pair / "vocab.bpe").write_text("")
@@ -56,5 +56,5 @@ def test_a_pair_of_which_one_is_missing_or_of_another_tokenizer_is_refused(pair)
 
 
 def test_a_folder_without_a_tokenizer_says_what_it_looked_for(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has none of tokenizer.json, encoder.json, vocab.json"):
+    with pytest.raises(FileNotFoundError, match=r"has none of tokenizer.json, encoder.json, vocab.json"):
         ByteTokenizer.load(tmp_path)
