@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from udfs.tokenizing import gpt2_pair
 from udfs.tokenizing.gigatoken_bpe import GigatokenBpe
 from udfs.tokenizing.hugging_face import HuggingFaceJson
 from udfs.tokenizing.probe import difference, probe
-from udfs.tokenizing.texts import Backend, BackendUnfit, Encoded, Reference, TextColumn, Texts, byte_offsets
+from udfs.tokenizing.texts import Backend, BackendUnfit, Encoded, Reference, Texts, byte_offsets
 from udfs.tokenizing.tiktoken_bpe import TiktokenBpe
 from udfs.tokenizing.tiktoken_ranks import TiktokenRanks
 
@@ -66,7 +67,7 @@ class ByteTokenizer:
         self._reference: Reference = TiktokenRanks(path, data) if ranks else HuggingFaceJson(path, data)
         self.vocab_size = self._reference.vocab_size
         self._reference_name: BackendName = "tiktoken" if ranks else "tokenizers"
-        self.backend = self._reference_name
+        self.backend: BackendName = self._reference_name
         self.passed_over: dict[str, str] = {}
         self._backend: Backend = self._reference
 
@@ -92,7 +93,7 @@ class ByteTokenizer:
             tokenizer._use(backend)
         return tokenizer
 
-    def encode(self, texts: Sequence[str] | TextColumn) -> Tokenized:
+    def encode(self, texts: Sequence[str] | pa.Array) -> Tokenized:
         """Tokens of every text, without special tokens. Never raises for what a text holds: see `failed`."""
         given = Texts(texts)
         encoded, failed = self._backend.encode(given), dict(given.failed)
@@ -103,7 +104,7 @@ class ByteTokenizer:
         kept = _without(encoded, list(failed)) if failed else encoded
         return Tokenized(ids_T=kept.ids_T, bytes_T=kept.bytes_T, bounds_D1=kept.bounds_D1, failed=failed)
 
-    def difference(self, texts: Sequence[str] | TextColumn) -> str | None:
+    def difference(self, texts: Sequence[str] | pa.Array) -> str | None:
         """Where the back end makes other tokens of these texts than the reference; None where it does not."""
         return None if self._backend is self._reference else difference(self._reference, self._backend, Texts(texts))
 

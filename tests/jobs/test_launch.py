@@ -82,7 +82,7 @@ def test_two_processes_train_under_torchrun(project):
     [
         ("launch.cpu_processes=3", "global_batch_size 4 is not a multiple of micro_batch_size 2 x 3 processes"),
         ("launch.nodes=2", "2 nodes need a section slurm"),
-        ("launch.gpus=1", "did you mean launch.gpus_per_node?"),
+        ("launch.gpus_per_nod=1", "did you mean launch.gpus_per_node?"),
         ("pretrain.device=cuda", "pretrain.device is cuda, but launch.gpus_per_node is 0"),
     ],
 )

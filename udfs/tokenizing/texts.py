@@ -10,8 +10,6 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-TextColumn = pa.Array  # of strings, with 32- or 64-bit offsets
-
 
 class BackendUnfit(ValueError):
     """A back end cannot stand for the reference tokenizer here; the message says why."""
@@ -67,7 +65,7 @@ class Texts:
     `failed` says which of the given texts have no UTF-8 form; such a text counts as empty here.
     """
 
-    def __init__(self, texts: Sequence[str] | TextColumn) -> None:
+    def __init__(self, texts: Sequence[str] | pa.Array) -> None:
         self.failed: dict[int, str] = {}
         self.column = texts if isinstance(texts, pa.Array) else self._column(texts)
         self.data_B, self.bounds_D1 = _flat(self.column)
@@ -79,7 +77,7 @@ class Texts:
         """The texts as Python strings."""
         return self.column.to_pylist()  # type: ignore[return-value]  # no nulls: _flat refuses them
 
-    def _column(self, texts: Sequence[str]) -> TextColumn:
+    def _column(self, texts: Sequence[str]) -> pa.Array:
         encoded = []
         for d, text in enumerate(texts):
             try:
@@ -102,7 +100,7 @@ def byte_offsets(text: str) -> np.ndarray:
 _EMPTY = np.zeros(0, dtype=np.int32)
 
 
-def _flat(column: TextColumn) -> tuple[np.ndarray, np.ndarray]:
+def _flat(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if column.null_count:
         raise ValueError(f"{column.null_count} of {len(column)} texts are null; a document needs a text")
     if not len(column):
