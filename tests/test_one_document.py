@@ -65,7 +65,15 @@ def test_station_4_the_shard_holds_ids_mask_and_the_way_back(config):
     assert (manifest.tokenizer.eod, manifest.tokenizer.hidden_id) == (EOD, HIDDEN)
     assert (manifest.tokenizer.vocab_size, manifest.tokenizer.padded_vocab_size) == (258, 264)
     assert pq.read_table(folder / shard.docs).to_pylist() == [
-        {"shard": shard.prefix, "index": 0, "doc_id": "doc-a", "source_file": "part-0.parquet", "source_row": 0}
+        {
+            "shard": shard.prefix,
+            "index": 0,
+            "doc_id": "doc-a",
+            "source_file": "part-0.parquet",
+            "source_row": 0,
+            "forget_share": 0.4375,
+            "doc_score_capitals": 0.5,
+        }
     ]
 
 

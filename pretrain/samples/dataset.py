@@ -151,7 +151,7 @@ class FilteredGPTDataset(GPTDataset):
         return self._shard
 
     def _build_document_sample_shuffle_indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        refuse_pickles(self.config.path_to_cache)
+        refuse_pickles(self.config.path_to_cache, f"{self.unique_description_hash}-*.npy")
         return super()._build_document_sample_shuffle_indices()
 
     def _check_walk(self) -> None:

@@ -11,11 +11,14 @@ import numpy as np
 from pretrain.errors import DatasetError
 
 
-def refuse_pickles(folder: str | Path | None) -> None:
-    """Reads the headers of the folder's `.npy` files. Raises DatasetError for one that is no plain array."""
+def refuse_pickles(folder: str | Path | None, names: str = "*.npy") -> None:
+    """Reads the headers of the folder's indices. Raises DatasetError for one that is no plain array.
+
+    `names`: a glob. While other processes may be writing indices of other data sets, name those of one's own.
+    """
     if folder is None:
         return
-    for path in sorted(Path(folder).glob("*.npy")):
+    for path in sorted(Path(folder).glob(names)):
         with path.open("rb") as stream:
             try:
                 version = np.lib.format.read_magic(stream)

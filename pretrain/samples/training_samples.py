@@ -147,7 +147,8 @@ class TokenizerStandIn:
 
 def _build(config: FilteredGPTDatasetConfig, samples: int | None) -> Any:
     """One epoch of a shard set, or a blend of so many samples."""
-    refuse_pickles(config.path_to_cache)
+    if not dist.is_initialized() or dist.get_rank() == 0:  # the first process writes indices, the others wait for it
+        refuse_pickles(config.path_to_cache)
     if dist.is_initialized():
         return _build_here(config, samples)
     # BlendedDataset asks torch.distributed for a rank before it writes its cache.

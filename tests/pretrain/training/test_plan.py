@@ -153,3 +153,70 @@ def test_planning_imports_neither_torch_nor_megatron():
     code = f"import sys, {names}; print([m for m in ('torch', 'megatron') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps", "from_step", "loss_tokens"),
+    [
+        ({"steps": 10, "filter": {"from_fraction": 0.4}}, 10, 4, 640 * (0.4 + 0.6 * 0.6)),
+        ({"steps": 10, "filter": {"from_step": 20}}, 10, 10, 640),
+        ({"tokens": 640, "filter": {"from_step": 4}}, 14, 4, 896 * (4 / 14 + 10 / 14 * 0.6)),  # 4 x 64 + 10 x 38.4
+        ({"tokens": 640, "filter": {"from_fraction": 0.5}}, 13, 6, 832 * (6 / 13 + 7 / 13 * 0.6)),
+        ({"tokens_per_parameter": 0.02}, 14, 0, 896 * 0.6),  # 535.68 unmasked tokens
+        (
+            {"steps": 10, "filter": {"noise": {"miss": 0.5, "false_alarm": 0.1}}},
+            10,
+            0,
+            640 * (0.1 + 0.5 * 0.9 + 0.4 * 0.5),
+        ),
+    ],
+)
+def test_delay_and_noise_enter_the_budget(write_corpus, changes, steps, from_step, loss_tokens):
+    todo = plan(config(**{"steps": None} | changes), write_corpus(DOCUMENTS))
+    assert (todo.steps, todo.filter_from_step, todo.loss_tokens_expected) == (steps, from_step, round(loss_tokens))
+
+
+def test_threshold_and_share_enter_the_budget_by_the_counts_of_the_manifest(write_corpus):
+    scored = [(ids, mask, [0, 50, 100, 128, 128, 150, 200, 250, 255, 0]) for ids, mask in DOCUMENTS]
+    shards = write_corpus(scored)
+    half = plan(config(filter={"threshold": 0.5}), shards)
+    assert (half.score_level, half.loss_tokens_expected) == (128, 640 * 4 // 10)
+    share = plan(config(filter={"forget_share": 0.21}), shards)
+    assert (share.score_level, share.loss_tokens_expected) == (201, 640 * 8 // 10)  # 250 and 255: two of ten
+    assert plan(config(filter={"threshold": 0.5, "mode": "none"}), shards).loss_tokens_expected == 640
+
+
+def test_threshold_without_scores_is_refused(write_corpus):
+    with pytest.raises(PlanError, match=r"exported without scores; set export\.scores to a policy"):
+        plan(config(filter={"threshold": 0.5}), write_corpus(DOCUMENTS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "world_size", "message"),
+    [
+        ({"parallel": {"tensor": 2}}, 3, "3 processes are not a multiple of tensor 2 x pipeline 1"),
+        ({"parallel": {"tensor": 3}}, 3, "heads 4 is not a multiple of parallel.tensor 3"),
+        ({"parallel": {"tensor": 3}}, 3, "the padded vocabulary 64 is not a multiple of parallel.tensor 3"),
+        ({"parallel": {"pipeline": 4}}, 4, "layers 2 is not a multiple of parallel.pipeline 4"),
+    ],
+)
+def test_models_that_cannot_be_cut_are_refused_with_the_numbers(write_corpus, changes, world_size, message):
+    with pytest.raises(PlanError, match=message):
+        plan(config(**changes), write_corpus(DOCUMENTS), world_size=world_size)
+
+
+def test_data_parallel_size_is_what_tensor_and_pipeline_leave(write_corpus):
+    todo = plan(config(parallel={"tensor": 2, "pipeline": 2}), write_corpus(DOCUMENTS), world_size=8)
+    assert todo.data_parallel == 2
+
+
+def test_only_the_split_train_is_planned_for(write_corpus):
+    todo = plan(config(steps=3), write_corpus(DOCUMENTS[:50], DOCUMENTS[50:], splits=["train", "valid"]))
+    assert todo.samples_per_epoch == 31
+
+
+def test_missing_files_of_a_shard_are_named_before_anything_starts(write_corpus):
+    shards = write_corpus(DOCUMENTS)
+    (shards / "shard-00000_mask.bin").unlink()
+    with pytest.raises(PlanError, match=r"shard-00000_mask\.bin is missing; export again, or copy the shard set whole"):
+        plan(config(), shards)

@@ -164,6 +164,20 @@ def test_an_unknown_rank_file_has_no_gigatoken_and_a_rank_file_no_tokenizers(tmp
     assert ByteTokenizer.load(tmp_path / "r50k_base.tiktoken", "auto").backend == "gigatoken"
 
 
+def test_gigatoken_is_made_anew_before_what_it_remembers_fills_the_memory(small, monkeypatch):
+    from udfs.tokenizing import gigatoken_bpe
+
+    monkeypatch.setattr(gigatoken_bpe, "FRESH_AFTER", 100)
+    tokenizer = ByteTokenizer.load(small, "gigatoken")
+    backend = tokenizer._backend
+    assert isinstance(backend, gigatoken_bpe.GigatokenBpe)
+    expected, seen = ByteTokenizer.load(small).encode(TEXTS), set()
+    for _ in range(4):
+        assert same(tokenizer.encode(TEXTS), expected)
+        seen.add(backend._tokenizer)
+    assert len(seen) == 4
+
+
 def _threads_after_encoding(tokenizer: ByteTokenizer, queue) -> None:
     before = len(os.listdir("/proc/self/task"))
     tokens = tokenizer.encode(TEXTS * 500)
