@@ -7,7 +7,7 @@ DOTTED := $(foreach o,$(MAKEOVERRIDES),$(if $(findstring .,$(firstword $(subst =
 ARGS ?=
 TESTS ?= tests
 
-.PHONY: demo test test-slow bench lint wheel clean
+.PHONY: demo test test-slow bench arms lint wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test   run the tests        make lint   ruff and pyright"
 	@echo "make test-slow  the tests that take minutes each: a million alignments"
 	@echo "make bench  measure against the common alternatives; MEGATRON_LM=PATH names a checkout of Megatron-LM"
+	@echo "make arms   four arms and a mix on your text: CORPUS='path/*.parquet' TOXIC='path/*.parquet'"
 	@echo "make wheel  build the wheel      make clean  remove what these made"
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -34,6 +35,29 @@ test-slow: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.bench
+
+# Scored once; every run is measured on the same labels. Each command is one of docs/training.md.
+SIEVE := $(BIN)/tokensieve
+DROP := --config arms tables.variant=drop policies.medicine.rule.action=drop policies.medicine.rule.drop_share=0.1 export.scores=null
+MIXED := --config arms tables.root=out/arms-toxic source.path="$(TOXIC)"
+RUNS := $(addprefix out/arms/runs/,none mask hide drop $(if $(TOXIC),toxic_10))
+
+arms: $(VENV)/installed
+	@test -n "$(CORPUS)" || { echo "name the text: make arms CORPUS='path/*.parquet' [TOXIC='path/*.parquet']"; exit 2; }
+	$(SIEVE) score --config arms source.path="$(CORPUS)"
+	$(SIEVE) mask --config arms && $(SIEVE) export --config arms
+	$(SIEVE) mask $(DROP) && $(SIEVE) export $(DROP)
+	$(SIEVE) pretrain train --config arms pretrain.filter.mode=none pretrain.out=out/arms/runs/none
+	$(SIEVE) pretrain train --config arms pretrain.filter.mode=mask pretrain.out=out/arms/runs/mask
+	$(SIEVE) pretrain train --config arms pretrain.filter.mode=hide pretrain.out=out/arms/runs/hide
+	$(SIEVE) pretrain train $(DROP) pretrain.filter.mode=none pretrain.out=out/arms/runs/drop
+ifneq ($(TOXIC),)
+	$(SIEVE) score $(MIXED) && $(SIEVE) mask $(MIXED) && $(SIEVE) export $(MIXED)
+	$(SIEVE) mix plan --config mix/toxic_10 clean.tables=out/arms sources.toxic.tables=out/arms-toxic sources.toxic.repeats=allow
+	$(SIEVE) mix write --config mix/toxic_10 clean.tables=out/arms sources.toxic.tables=out/arms-toxic sources.toxic.repeats=allow
+	$(SIEVE) pretrain train --config arms pretrain.shards=out/mix/toxic_10 pretrain.filter.mode=none pretrain.out=out/arms/runs/toxic_10
+endif
+	$(SIEVE) pretrain compare $(RUNS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

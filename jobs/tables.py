@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
-from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from jobs.errors import InputError
 
@@ -31,6 +31,8 @@ class TablesConfig(BaseModel):
     root: str
     """The folder of all tables, local or mounted on every node."""
     format: Literal["parquet", "delta"] = "parquet"
+    variant: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Names a second decision over the same scores: its table is `masked-VARIANT`, its shards `shards-VARIANT`."""
 
     @field_validator("root")
     @classmethod
@@ -45,11 +47,14 @@ class TablesConfig(BaseModel):
         return Path(self.root).absolute()
 
     def table(self, name: str) -> "Table":
-        return Table(self.folder / name, self.format)
+        return Table(self.folder / (self._named(name) if name == "masked" else name), self.format)
 
     @property
     def shards(self) -> Path:
-        return self.folder / "shards"
+        return self.folder / self._named("shards")
+
+    def _named(self, name: str) -> str:
+        return f"{name}-{self.variant}" if self.variant else name
 
 
 class Commit(BaseModel):
@@ -73,7 +78,7 @@ class Table:
     def read(self, spark: "SparkSession") -> "DataFrame":
         """The rows of the last commit. Raises InputError when there is none."""
         if self.commit(spark) is None:
-            verb = {"scores": "score", "quarantine": "score", "masked": "mask"}.get(self.path.name, "score")
+            verb = "mask" if self.path.name.partition("-")[0] == "masked" else "score"
             raise InputError(f"{self.path}: no such {self.format} table; run `tokensieve {verb}` first")
         if self.format == "delta":
             return spark.read.format("delta").load(str(self.path))

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import HashStore
+from torch._C._distributed_c10d import HashStore, PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -39,9 +40,9 @@ def process_group(device: torch.device) -> Iterator[None]:
         raise ProcessGroupError("torch.distributed is initialised already; train in a process of its own")
     backend = "nccl" if device.type == "cuda" else "gloo"
     if under_torchrun():
-        store, rank, size = next(dist.rendezvous("env://"))
+        store, rank, size = next(rendezvous("env://"))
         # A prefix of its own: the keys of an earlier group of these processes would answer for those of this one.
-        own = dist.PrefixStore(f"group-{next(_OPENED)}", store)
+        own = PrefixStore(f"group-{next(_OPENED)}", store)
         dist.init_process_group(backend, store=own, rank=rank, world_size=size)
     else:
         dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)

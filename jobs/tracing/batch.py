@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from jobs.config import Config
     from pretrain.samples.locate import Piece
 
-COLUMNS = ["doc_id", "source", "source_file", "source_row"]
+ABOUT = ["doc_id", "source", "source_file", "source_row"]
+PREFIX = "prefix_tokens"  # tokens that a mix put in front of a document's text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,22 +92,24 @@ class _Documents:
 
     def about(self, shard: str, document: int) -> dict[str, Any]:
         _, index = self._opened(shard)
-        return {name: index[name][document] for name in COLUMNS}
+        return {name: index[name][document] for name in ABOUT}
 
     def bytes(self, shard: str, document: int, first: int, end: int) -> tuple[int, int] | None:
         """The bytes of tokens `first` to `end`; None where an id does not spell its bytes (a hidden one)."""
-        reader, _ = self._opened(shard)
-        ids_T = np.asarray(reader.ids(document)[:-1], dtype=np.int64)
+        reader, index = self._opened(shard)
+        added = index[PREFIX][document] or 0
+        ids_T = np.asarray(reader.ids(document)[added:-1], dtype=np.int64)
         lengths_T = self._tokenizer.byte_lengths(ids_T)
         if lengths_T is None or (ids_T == self._hidden_id).any():
             return None
-        ends_T = np.concatenate([[0], np.cumsum(lengths_T)])
-        return int(ends_T[min(first, len(lengths_T))]), int(ends_T[min(end, len(lengths_T))])
+        ends_T1 = np.concatenate([[0], np.cumsum(lengths_T)])
+        first, end = (min(max(token - added, 0), len(lengths_T)) for token in (first, end))
+        return int(ends_T1[first]), int(ends_T1[end])
 
     def _opened(self, shard: str) -> tuple[ShardReader, dict[str, list]]:
         if shard not in self._open:
             prefix = self._shards[shard].prefix
-            self._open[shard] = (ShardReader(prefix), read_index(prefix, COLUMNS))
+            self._open[shard] = (ShardReader(prefix), read_index(prefix, [*ABOUT, PREFIX]))
         return self._open[shard]
 
 

@@ -144,7 +144,7 @@ def _board(folder: Path, steps_done: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TrainingError(
-            f"pretrain.tensorboard is true but {error.name} is not installed; pip install tensorboard"
+            f"pretrain.tensorboard is true but {error.name} is not installed; pip install 'tokensieve[tensorboard]'"
         ) from None
     return SummaryWriter(str(folder), purge_step=steps_done)
 
