@@ -4,17 +4,26 @@ Only typer is imported here, so that help is instant; a verb imports what it nee
 that knows all rooms.
 """
 
-import json
 import os
 import sys
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from jobs.command import (
+    ConfigOption,
+    DryRunOption,
+    JsonOption,
+    Overrides,
+    ShowOption,
+    finish,
+    guard,
+    load,
+    run_verb,
+    session,
+)
 from jobs.verbs import (
     CALIBRATE,
     CLAUDE_VERBS,
@@ -32,12 +41,6 @@ from jobs.verbs import (
     VERBS,
     Verb,
 )
-
-if TYPE_CHECKING:
-    from jobs.config import Config
-    from jobs.labelling.config import LabelConfig
-
-Result = TypeVar("Result")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -68,14 +71,6 @@ class _FitGroup(TyperGroup):
 fit_app = typer.Typer(cls=_FitGroup, no_args_is_help=True, help="Train a classifier bundle, or report on one.")
 app.add_typer(fit_app, name="fit")
 
-ConfigOption = Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a preset's name such as demo.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted keys that win over the file.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Make the last line of output one JSON object.")]
-ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resolved configuration and stop.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print requests, tokens and dollars; send nothing.")]
-
 
 def _add(to: typer.Typer, verb: Verb) -> None:
     def command(
@@ -84,8 +79,8 @@ def _add(to: typer.Typer, verb: Verb) -> None:
         as_json: JsonOption = False,
         show_config: ShowOption = False,
     ) -> None:
-        loaded = _load(config, overrides, show_config, verb.model)
-        _finish(_guard(lambda: run_verb(verb, loaded)), as_json)
+        loaded = load(config, overrides, show_config, verb.model)
+        finish(guard(lambda: run_verb(verb, loaded)), as_json)
 
     def command_with_dry_run(
         config: ConfigOption,
@@ -124,16 +119,16 @@ def agree(
     show_config: ShowOption = False,
 ) -> None:
     """Compare two label sets: F1, kappa, shares, and where they differ most."""
-    loaded = _load(config, overrides, show_config, LABEL)
+    loaded = load(config, overrides, show_config, LABEL)
 
     def run() -> dict[str, Any]:
         from jobs.errors import executor_errors
         from jobs.labelling.agree import run
 
         with executor_errors("label agree"):
-            return run(loaded, _session(loaded), a, b, tokenizer, by)
+            return run(loaded, session(loaded), a, b, tokenizer, by)
 
-    _finish(_guard(run), as_json)
+    finish(guard(run), as_json)
 
 
 @pretrain_app.command("compare")
@@ -149,7 +144,7 @@ def compare_runs(
         table = compare(runs)
         return table.as_dict() | {"lines": table.lines()}
 
-    _finish(_guard(run), as_json)
+    finish(guard(run), as_json)
 
 
 @pretrain_app.command("launch")
@@ -161,14 +156,14 @@ def launch_run(
     show_config: ShowOption = False,
 ) -> None:
     """Print the plan, the scripts and the command of a training run; start it with --submit."""
-    loaded = _load(config, overrides, show_config)
+    loaded = load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
         from jobs.launch import launch
 
         return launch(loaded, submit)
 
-    _finish(_guard(run), as_json)
+    finish(guard(run), as_json)
 
 
 @pretrain_app.command("convert")
@@ -185,7 +180,7 @@ def convert_run(
 
         return run(run_folder, out_folder, tokenizer)
 
-    _finish(_guard(run), as_json)
+    finish(guard(run), as_json)
 
 
 @app.command()
@@ -201,7 +196,7 @@ def trace(
     """Follow one document from its raw row to a training sample, or a training batch back to its documents."""
     if step is not None and doc_id is not None:  # no document is given: the first argument is an override
         overrides, doc_id = [doc_id, *(overrides or ())], None
-    loaded = _load(config, overrides, show_config)
+    loaded = load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
         if step is not None:
@@ -212,11 +207,11 @@ def trace(
             raise InputError("trace needs a document id, or --step N of a training run")
         from jobs.trace import run
 
-        return run(loaded, _session(loaded), doc_id)
+        return run(loaded, session(loaded), doc_id)
 
     from jobs.errors import InputError
 
-    _finish(_guard(run), as_json)
+    finish(guard(run), as_json)
 
 
 @app.command()
@@ -227,15 +222,15 @@ def doctor(
     show_config: ShowOption = False,
 ) -> None:
     """Check this machine, and say what to do about what is missing."""
-    loaded = _load(config, overrides, show_config)
+    loaded = load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
         from jobs.doctor import run
 
         return run(loaded)
 
-    result = _guard(run)
-    _finish(result, as_json)
+    result = guard(run)
+    finish(result, as_json)
     if not result["ok"]:
         raise typer.Exit(1)
 
@@ -250,26 +245,14 @@ def weak_to_strong(
     as_json: JsonOption = False,
 ) -> None:
     """Train a strong classifier on a weak one's labels: how much of the gap between them is recovered?"""
-    weak_recipe, strong_recipe = (_load(file, overrides, show=False, model=FIT.model) for file in (weak, strong))
+    weak_recipe, strong_recipe = (load(file, overrides, show=False, model=FIT.model) for file in (weak, strong))
 
     def run() -> dict[str, Any]:
         from jobs.fit import weak_to_strong
 
         return weak_to_strong(weak_recipe, strong_recipe, out, soft)
 
-    _finish(_guard(run), as_json)
-
-
-def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:
-    """Imports a verb's job and runs it; a Spark verb in the running or a new session."""
-    if not verb.spark:
-        return getattr(import_module(verb.module), verb.function)(config)
-    from jobs.errors import executor_errors
-    from jobs.progress import watch_tasks
-
-    session = _session(config)
-    with watch_tasks(session, verb.name), executor_errors(verb.name):
-        return getattr(import_module(verb.module), verb.function)(config, session)
+    finish(guard(run), as_json)
 
 
 def application(name: str) -> None:
@@ -286,81 +269,6 @@ def application(name: str) -> None:
 def main() -> None:
     """Entry point of the `tokensieve` command."""
     app()
-
-
-def _session(config: "Config | LabelConfig") -> Any:
-    from jobs.session import open_session
-
-    return open_session(config.spark, delta="delta" in (config.tables.format, config.source.format))
-
-
-def _load(path: str, overrides: list[str] | None, show: bool, model: str = "jobs.config:Config") -> Any:
-    from jobs.config import load_section, to_yaml
-    from jobs.policies import content_id
-
-    config = _guard(lambda: load_section(_model(model), path, overrides or ()))
-    if show:
-        typer.echo(to_yaml(config) + f"# config_id: {content_id(config.model_dump(mode='json'))}")
-        raise typer.Exit
-    return config
-
-
-def _model(name: str) -> Any:
-    """The class of a verb's configuration. Raises InputError when what it needs is not installed."""
-    from jobs.errors import InputError
-
-    module, found = name.split(":")
-    try:
-        return getattr(import_module(module), found)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] in ("jobs", "udfs", "pretrain"):
-            raise
-        raise InputError(f"{error.name} is not installed; pip install 'tokensieve[score,transformers]'") from error
-
-
-def _guard(call: Callable[[], Result]) -> Result:
-    """Turns the errors that users can act on into one message and an exit code; anything else keeps its traceback."""
-    from jobs.errors import VerbError
-    from pretrain.convert.errors import ConvertError
-    from pretrain.errors import DatasetError, TrainingError
-    from pretrain.launch.errors import LaunchError
-    from pretrain.shards.manifest import ManifestError
-    from pretrain.shards.megatron_index import ShardError
-    from pretrain.training.plan import PlanError
-    from udfs.labels import LabelError
-
-    try:
-        return call()
-    except VerbError as error:
-        typer.echo(f"tokensieve: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except (ConvertError, ManifestError, PlanError, ShardError, DatasetError, LabelError, LaunchError) as error:
-        typer.echo(f"tokensieve: {error}", err=True)
-        raise typer.Exit(2) from None
-    except TrainingError as error:
-        typer.echo(f"tokensieve: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-
-
-def _finish(result: dict[str, Any], as_json: bool) -> None:
-    lines = result.pop("lines", None)
-    if as_json:
-        typer.echo(json.dumps(result, sort_keys=True))
-    else:
-        typer.echo("\n".join(lines or _readable(result)))
-
-
-def _readable(result: dict[str, Any]) -> list[str]:
-    width = max(map(len, result), default=0)
-    shown = {key: value if not isinstance(value, dict) else _inline(value) for key, value in result.items()}
-    return [
-        f"{key:<{width}}  {value:,}" if isinstance(value, int) else f"{key:<{width}}  {value}"
-        for key, value in shown.items()
-    ]
-
-
-def _inline(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_inline(value) if isinstance(value, dict) else value}" for key, value in values.items())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def test_dotted_overrides_win_over_the_file(configure):
         ("source.pth=x", r"unknown key source.pth; did you mean source.path\?"),
         ("policies.medicine.rule.treshold=1", r"did you mean policies.medicine.rule.threshold\?"),
         ("source.columns.txt=x", r"did you mean source.columns.text\?"),
-        ("export.zzz=1", r"valid keys here: eod, hidden, pad_vocabulary_to"),
+        ("export.zzz=1", r"valid keys here: backend, eod, hidden, pad_vocabulary_to"),
         ("policies.medicine.rule.threshold=2", r"policies.medicine.rule.threshold: Input should be less than 1"),
         ("tables.format=iceberg", r"tables.format: Input should be 'parquet' or 'delta'"),
         ("tables.root=s3a://bucket/x", r"local or mounted folders only"),

@@ -1,0 +1,116 @@
+"""What every command does around its job: the options, reading the configuration, errors to exit codes, the result.
+
+Only typer is imported here, so that help is instant.
+"""
+
+import json
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from jobs.verbs import Verb
+
+if TYPE_CHECKING:
+    from jobs.config import Config
+    from jobs.labelling.config import LabelConfig
+
+Result = TypeVar("Result")
+
+ConfigOption = Annotated[str, typer.Option("--config", "-c", help="A YAML file, or a preset's name such as demo.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted keys that win over the file.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Make the last line of output one JSON object.")]
+ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resolved configuration and stop.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print requests, tokens and dollars; send nothing.")]
+
+
+def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:
+    """Imports a verb's job and runs it; a Spark verb in the running or a new session."""
+    if not verb.spark:
+        return getattr(import_module(verb.module), verb.function)(config)
+    from jobs.errors import executor_errors
+    from jobs.progress import watch_tasks
+
+    spark = session(config)
+    with watch_tasks(spark, verb.name), executor_errors(verb.name):
+        return getattr(import_module(verb.module), verb.function)(config, spark)
+
+
+def session(config: "Config | LabelConfig") -> Any:
+    """The running Spark session or a new one, with Delta where the configuration needs it."""
+
+    return open_session(config.spark, delta="delta" in (config.tables.format, config.source.format))
+
+
+def load(path: str, overrides: list[str] | None, show: bool, model: str = "jobs.config:Config") -> Any:
+    """The configuration of a command; with `show` it is printed, and the command ends."""
+    from jobs.config import load_section, to_yaml
+    from jobs.policies import content_id
+
+    config = guard(lambda: load_section(_model(model), path, overrides or ()))
+    if show:
+        typer.echo(to_yaml(config) + f"# config_id: {content_id(config.model_dump(mode='json'))}")
+        raise typer.Exit
+    return config
+
+
+def _model(name: str) -> Any:
+    """The class of a verb's configuration. Raises InputError when what it needs is not installed."""
+    from jobs.errors import InputError
+
+    module, found = name.split(":")
+    try:
+        return getattr(import_module(module), found)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] in ("jobs", "udfs", "pretrain"):
+            raise
+        raise InputError(f"{error.name} is not installed; pip install 'tokensieve[score,transformers]'") from error
+
+
+def guard(call: Callable[[], Result]) -> Result:
+    """Turns the errors that users can act on into one message and an exit code; anything else keeps its traceback."""
+    from jobs.errors import VerbError
+    from pretrain.convert.errors import ConvertError
+    from pretrain.errors import DatasetError, TrainingError
+    from pretrain.launch.errors import LaunchError
+    from pretrain.shards.manifest import ManifestError
+    from pretrain.shards.megatron_index import ShardError
+    from pretrain.training.plan import PlanError
+    from udfs.labels import LabelError
+
+    try:
+        return call()
+    except VerbError as error:
+        typer.echo(f"tokensieve: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except (ConvertError, ManifestError, PlanError, ShardError, DatasetError, LabelError, LaunchError) as error:
+        typer.echo(f"tokensieve: {error}", err=True)
+        raise typer.Exit(2) from None
+    except TrainingError as error:
+        typer.echo(f"tokensieve: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+
+
+def finish(result: dict[str, Any], as_json: bool) -> None:
+    """Prints a result: its "lines" or a table for people, or one JSON object."""
+    lines = result.pop("lines", None)
+    if as_json:
+        typer.echo(json.dumps(result, sort_keys=True))
+    else:
+        typer.echo("\n".join(lines or _readable(result)))
+
+
+def _readable(result: dict[str, Any]) -> list[str]:
+    width = max(map(len, result), default=0)
+    shown = {key: value if not isinstance(value, dict) else _inline(value) for key, value in result.items()}
+    return [
+        f"{key:<{width}}  {value:,}" if isinstance(value, int) else f"{key:<{width}}  {value}"
+        for key, value in shown.items()
+    ]
+
+
+def _inline(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_inline(value) if isinstance(value, dict) else value}" for key, value in values.items())
