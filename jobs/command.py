@@ -41,6 +41,7 @@ def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:
 
 def session(config: "Config | LabelConfig") -> Any:
     """The running Spark session or a new one, with Delta where the configuration needs it."""
+    from jobs.session import open_session
 
     return open_session(config.spark, delta="delta" in (config.tables.format, config.source.format))
 
