@@ -12,14 +12,11 @@ from safetensors.torch import load_file
 
 from pretrain.training.config import PretrainConfig
 from pretrain.training.train import train
+from tests.small_runs import COUNTING, SMALL
 from tests.training_processes import job, run
 
-# The next token follows from this one; 5 of 21 tokens bear no loss.
-COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]
-SETTINGS = {
-    "seq_length": 16,
+SETTINGS = SMALL | {
     "micro_batch_size": 1,
-    "global_batch_size": 4,
     "model": {"layers": 2, "hidden_size": 32, "heads": 4},
     "optimizer": {"lr": 0.01},
     "steps": 8,

@@ -16,23 +16,12 @@ from pretrain.errors import TrainingError
 from pretrain.training import checkpoint
 from pretrain.training.config import PretrainConfig
 from pretrain.training.train import train
+from tests.small_runs import COUNTING, small_run
 from tests.training_processes import job, start
-
-COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]
 
 
 def config(**changes) -> PretrainConfig:
-    settings = {
-        "seq_length": 16,
-        "micro_batch_size": 2,
-        "global_batch_size": 4,
-        "model": {"layers": 1, "hidden_size": 16, "heads": 2},
-        "steps": 12,
-        "epochs_allowed": 1000,
-        "checkpoint": {"every": 4},
-        **changes,
-    }
-    return PretrainConfig.model_validate(settings)
+    return small_run(**{"epochs_allowed": 1000, "checkpoint": {"every": 4}} | changes)
 
 
 def lines(out: Path) -> list[dict]:

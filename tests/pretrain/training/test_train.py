@@ -21,23 +21,14 @@ from pretrain.training.engine import Engine, Microbatch
 from pretrain.training.parallel import model_parallel
 from pretrain.training.plan import plan
 from pretrain.training.train import TrainingError, train
+from tests.small_runs import COUNTING, small_run
 
-# Rows that count upwards: the next token follows from this one, so that a few steps can learn something.
 SPEED = ["seconds", "tokens_per_second", "mfu"]
-COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]
 
 
 def config(**changes) -> PretrainConfig:
-    settings = {
-        "seq_length": 16,
-        "micro_batch_size": 2,
-        "global_batch_size": 4,
-        "model": {"layers": 2, "hidden_size": 32, "heads": 4},
-        "optimizer": {"lr": 1e-2},
-        "steps": 25,
-        **changes,
-    }
-    return PretrainConfig.model_validate(settings)
+    base = {"model": {"layers": 2, "hidden_size": 32, "heads": 4}, "optimizer": {"lr": 1e-2}, "steps": 25}
+    return small_run(**base | changes)
 
 
 @pytest.fixture

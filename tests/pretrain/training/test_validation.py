@@ -13,24 +13,12 @@ from pretrain.training.config import PretrainConfig
 from pretrain.training.evaluate import evaluate
 from pretrain.training.records import StepRecord, ValidationRecord
 from pretrain.training.train import train
-
-# What follows from the last id can be learned; labels 6 to 10 of each document are to be forgotten.
-COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]
-FORGET_SHARE = 5 / 21
+from tests.small_runs import COUNTING, FORGET_SHARE, small_run
 
 
 def config(**changes) -> PretrainConfig:
-    settings = {
-        "seq_length": 16,
-        "micro_batch_size": 3,
-        "global_batch_size": 6,
-        "model": {"layers": 1, "hidden_size": 16, "heads": 2},
-        "optimizer": {"lr": 0.02},
-        "steps": 12,
-        "validation": {"every": 6, "samples": 40},
-        **changes,
-    }
-    return PretrainConfig.model_validate(settings)
+    base = {"micro_batch_size": 3, "global_batch_size": 6, "optimizer": {"lr": 0.02}}
+    return small_run(**base | {"validation": {"every": 6, "samples": 40}} | changes)
 
 
 @pytest.fixture
