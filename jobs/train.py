@@ -13,15 +13,23 @@ from pretrain.training.config import PretrainConfig
 
 if TYPE_CHECKING:
     from jobs.config import Config
+    from pretrain.training.plan import Plan
     from pretrain.training.records import StepRecord, ValidationRecord
 
 
 def plan(config: "Config") -> dict[str, Any]:
     """What a run would do. Raises ConfigError without a section `pretrain`, PlanError, ManifestError."""
+    made = planned(config)
+    return asdict(made) | {"lines": made.lines()}
+
+
+def planned(config: "Config") -> "Plan":
+    """The run on the processes that section `launch` starts, at least as many as the model is cut into."""
     from pretrain.training.plan import plan
 
-    made = plan(section(config), shards_folder(config))
-    return asdict(made) | {"lines": made.lines()}
+    settings = section(config)
+    cut = settings.parallel.tensor * settings.parallel.pipeline
+    return plan(settings, shards_folder(config), world_size=max(config.launch.world_size, cut))
 
 
 def train(config: "Config", *, resume: bool = False) -> dict[str, Any]:

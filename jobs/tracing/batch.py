@@ -11,12 +11,11 @@ import numpy as np
 
 from jobs.errors import InputError
 from jobs.tracing.training import run_samples
-from jobs.train import output_folder, section, shards_folder
+from jobs.train import output_folder, planned, section, shards_folder
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.documents import read_index
 from pretrain.shards.shard import ShardReader
 from pretrain.training.cut import Cut, cut_at
-from pretrain.training.plan import plan
 from udfs.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
     from pretrain.samples.locate import pieces_of_sample
 
     settings, folder = section(config), shards_folder(config)
-    todo = plan(settings, folder)
+    todo = planned(config)
     if not 0 <= step < todo.steps:
         raise InputError(f"step {step}: the run has steps 0 to {todo.steps - 1}")
     cut = cut_at(output_folder(config), step) or Cut(

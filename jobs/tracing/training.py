@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.train import output_folder, section, shards_folder
+from jobs.train import output_folder, planned, section, shards_folder
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.documents import places
 from pretrain.shards.shard import ShardReader
-from pretrain.training.plan import Plan, PlanError, plan
+from pretrain.training.plan import Plan, PlanError
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -32,7 +32,7 @@ def training(config: "Config", doc_id: str) -> dict[str, Any]:
     if find_spec("torch") is None or find_spec("megatron") is None:
         return {"missing": "megatron-core is not installed here; pip install 'tokensieve[pretrain]'"}
     try:
-        todo = plan(config.pretrain, shards_folder(config))
+        todo = planned(config)
     except PlanError as error:
         return {"missing": str(error)}
     samples = run_samples(config, todo)

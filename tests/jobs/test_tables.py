@@ -140,3 +140,12 @@ def test_other_readers_open_the_tables_unchanged(config, spark):
     assert dict(relation.project("doc_id, forget_bytes").fetchall()) == expected
     spans = frame.filter(polars.col("forget_bytes") > 0)["forget_spans"][0].to_list()
     assert set(spans[0]) == {"start", "end", "policy"}
+
+
+def test_a_variant_keeps_its_decision_and_shards_beside_the_first_over_the_same_scores(tmp_path):
+    first, drop = (TablesConfig(root=str(tmp_path), variant=variant) for variant in (None, "drop"))
+    assert (first.table("masked").path.name, first.shards.name) == ("masked", "shards")
+    assert (drop.table("masked").path.name, drop.shards.name) == ("masked-drop", "shards-drop")
+    assert drop.table("scores").path == first.table("scores").path
+    with pytest.raises(ValueError, match="String should match pattern"):
+        TablesConfig(root=str(tmp_path), variant="../drop")
