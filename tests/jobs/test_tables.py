@@ -9,6 +9,7 @@ from deltalake import DeltaTable
 from jobs import mask, score
 from jobs.errors import InputError
 from jobs.scoring import scan
+from jobs.tables import TablesConfig
 from tests.corpora import sentence, write_corpus
 
 SCORE_COLUMNS = [

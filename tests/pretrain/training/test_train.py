@@ -214,3 +214,15 @@ def test_cpu_shim_refuses_to_work_beside_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(CpuShimError, match="CUDA is available"), cpu_shim():
         pass
+
+
+def test_samples_fetched_by_worker_processes_are_the_same(write_corpus, tmp_path):
+    shards = write_corpus(COUNTING)
+    for name, workers in (("here", 0), ("ahead", 2)):
+        train(config(steps=6, loader_workers=workers), shards, tmp_path / name)
+    here, ahead = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("here", "ahead")
+    )
+    assert [line["batch"] for line in ahead] == [line["batch"] for line in here]
+    assert [line["loss"] for line in ahead] == [line["loss"] for line in here]
