@@ -4,6 +4,7 @@ Only typer is imported here, so that help is instant.
 """
 
 import json
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -96,7 +97,9 @@ def guard(call: Callable[[], Result]) -> Result:
 
 
 def finish(result: dict[str, Any], as_json: bool) -> None:
-    """Prints a result: its "lines" or a table for people, or one JSON object."""
+    """Prints a result: its "lines" or a table for people, or one JSON object. Under torchrun only the first does."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     lines = result.pop("lines", None)
     if as_json:
         typer.echo(json.dumps(result, sort_keys=True))

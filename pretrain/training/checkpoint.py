@@ -107,6 +107,15 @@ def save(
     return path
 
 
+def clear(folder: Path) -> None:
+    """Removes the checkpoints of an earlier run, which a new one in the same folder must not go on from."""
+    if dist.get_rank() == 0:
+        for path in _complete(folder):
+            (path / MARKER).unlink()
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    dist.barrier()
+
+
 def load(complete: Complete, engine: Engine) -> None:
     """Puts the checkpoint's state into the engine. Every process calls it, at any data- or tensor-parallel size."""
     state: Any = dist_checkpointing.load(_state(engine, is_loading=True), str(complete.path), ("torch_dist", 1))

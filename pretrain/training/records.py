@@ -68,6 +68,16 @@ class TrainResult:
     validation: tuple[ValidationRecord, ...]
 
 
+def finished(folder: Path) -> TrainResult | None:
+    """The result of a run that has ended; None where none has."""
+    path = folder / "train.json"
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text())
+    measured = tuple(ValidationRecord(**one) for one in content.pop("validation"))
+    return TrainResult(**content, validation=measured)
+
+
 class RunFolder:
     """The output folder. An unfinished run has `metrics.jsonl` but neither `train.json` nor weights.
 

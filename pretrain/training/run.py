@@ -94,6 +94,8 @@ class Run:
         numbers = StepSamples(cut, self._ranks.data, first, end)
         per_step = len(cut.samples(first, self._ranks.data))
         batches = step_batches(self._samples, numbers, per_step, self._device, self._config.loader_workers)
+        if first == end:  # killed between the last checkpoint and the result
+            self._measure(folder, show)
         with _sigterm() as asked_to_stop:
             for step in range(first, end):
                 record, stop = self._step(step, batches, asked_to_stop())

@@ -5,6 +5,7 @@ returns. torch and megatron-core are imported inside, so that importing this fil
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ from pretrain.samples.corpus import Corpus
 from pretrain.training.config import PretrainConfig
 from pretrain.training.plan import plan
 from pretrain.training.quiet import quiet_megatron
-from pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord
-from pretrain.training.run_identity import refuse_another_run
+from pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord, finished
+from pretrain.training.run_identity import identity, refuse_another_run
 
 if TYPE_CHECKING:
     import torch
@@ -31,23 +32,32 @@ def train(
 ) -> TrainResult:
     """Train as `plan(config, shards)` says and write metrics, weights and result into `out`.
 
-    `resume` goes on from the newest complete checkpoint in `out`, or starts where there is none; without it a folder
-    with checkpoints of an unfinished run is refused. `progress` is called every `config.log_every` steps, at the last
-    one and for each validation (first process only). May be called again in the same process.
+    `resume` goes on from the newest complete checkpoint in `out`, starts where there is none, and does nothing for a
+    run that has ended. Without it an ended run is replaced, checkpoints of one that has not are refused. `progress` is
+    called every `config.log_every` steps, at the last one and for each validation (first process only). May be called
+    again in the same process.
     Raises PlanError, ManifestError, ShardError, DatasetError, TrainingError (Stopped after SIGTERM).
     """
+    ended = finished(out)
+    if ended and resume:
+        about = json.loads((out / "config.json").read_text())
+        then = identity(PretrainConfig.model_validate(about["pretrain"]))
+        refuse_another_run(config, Corpus.load(shards).id, then, about["manifest_id"], str(out))
+        return ended
     with built_run(config, shards, out) as run:
         from pretrain.training import checkpoint
 
-        complete = checkpoint.newest(out)
-        if complete and resume:
-            marker = complete.marker
-            refuse_another_run(config, run.corpus.id, marker.settings, marker.corpus_id, str(complete.path))
-            run.resume(complete)
-        elif complete and not (out / "train.json").is_file():
+        complete = None if ended else checkpoint.newest(out)
+        if complete and not resume:
             raise TrainingError(
                 f"{complete.path}: checkpoint of a run that has not ended; go on with `pretrain resume`, or delete it"
             )
+        if complete:
+            marker = complete.marker
+            refuse_another_run(config, run.corpus.id, marker.settings, marker.corpus_id, str(complete.path))
+            run.resume(complete)
+        else:
+            checkpoint.clear(out)
         first = run.first_process
         with contextlib.ExitStack() as stack:
             folder = None

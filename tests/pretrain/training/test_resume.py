@@ -130,6 +130,36 @@ def test_new_run_does_not_overwrite_an_unfinished_one(stopped):
         train(config(), shards, out)
 
 
+def test_resuming_a_run_that_has_ended_does_nothing_and_says_its_result(stopped, tmp_path):
+    shards, _ = stopped
+    whole = tmp_path / "whole"
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
+    result = train(config(), shards, whole, resume=True)
+    assert json.loads((whole / "train.json").read_text())["last_loss"] == result.last_loss
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()} == before
+    with pytest.raises(TrainingError, match=r"whole belongs to a run with other settings \(steps: then 12, now 13\)"):
+        train(config(steps=13), shards, whole, resume=True)
+
+
+def test_run_killed_between_its_last_checkpoint_and_its_result_ends_without_a_step(stopped, tmp_path):
+    shards, _ = stopped
+    whole = tmp_path / "whole"
+    expected = (whole / "model.safetensors").read_bytes()
+    (whole / "train.json").unlink()
+    (whole / "model.safetensors").unlink()
+    result = train(config(), shards, whole, resume=True)
+    assert (result.steps, len(lines(whole))) == (12, 12)
+    assert (whole / "model.safetensors").read_bytes() == expected
+
+
+def test_new_run_over_an_ended_one_keeps_none_of_its_checkpoints(stopped, tmp_path):
+    shards, _ = stopped
+    whole = tmp_path / "whole"
+    train(config(checkpoint={}, seed=1), shards, whole)
+    assert checkpoint.newest(whole) is None
+    assert (whole / "train.json").is_file()
+
+
 def test_resume_without_a_checkpoint_starts_the_run(write_corpus, tmp_path):
     result = train(config(checkpoint={}), write_corpus(COUNTING), tmp_path / "out", resume=True)
     assert result.steps == 12
