@@ -3,12 +3,12 @@
 Only losses on the same labels stand in one column: runs that measured other text under the same name are refused.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pretrain.errors import TrainingError
+from pretrain.training.records import finished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,31 +48,28 @@ def compare(folders: list[Path]) -> Comparison:
     """The results of finished runs. Raises TrainingError: not finished, or losses on other text under one name."""
     rows, measured_on = [], {}
     for folder in folders:
-        result = _result(folder)
-        for record in result["validation"]:
-            known = measured_on.setdefault(record["set"], (record["of"], record["labels"], folder))
-            if known[:2] != (record["of"], record["labels"]):
+        result = finished(folder)
+        if result is None:
+            raise TrainingError(
+                f"{folder / 'train.json'}: no finished run here; see {folder}/metrics.jsonl, or `pretrain resume` it"
+            )
+        for record in result.validation:
+            known = measured_on.setdefault(record.set, (record.of, record.labels, folder))
+            if known[:2] != (record.of, record.labels):
                 raise TrainingError(
-                    f"{folder}: set {record['set']} is {record['labels']} labels of {record['of']}, in {known[2]} "
+                    f"{folder}: set {record.set} is {record.labels} labels of {record.of}, in {known[2]} "
                     f"it is {known[1]} of {known[0]}; give both runs the same pretrain.validation.sets"
                 )
         rows.append(
             Row(
                 name=folder.name,
-                steps=result["steps"],
-                tokens=result["tokens"],
-                loss_tokens=result["loss_tokens"],
-                losses={record["set"]: record["loss"] for record in result["validation"]},
+                steps=result.steps,
+                tokens=result.tokens,
+                loss_tokens=result.loss_tokens,
+                losses={record.set: record.loss for record in result.validation},
             )
         )
     return Comparison(rows=tuple(rows))
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    path = folder / "train.json"
-    if not path.is_file():
-        raise TrainingError(f"{path}: no finished run here; see {folder}/metrics.jsonl, or `pretrain resume` it")
-    return json.loads(path.read_text())
 
 
 def _shown(loss: float | None) -> str:

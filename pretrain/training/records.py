@@ -69,13 +69,16 @@ class TrainResult:
 
 
 def finished(folder: Path) -> TrainResult | None:
-    """The result of a run that has ended; None where none has."""
+    """The result of a run that has ended; None where none has. Raises TrainingError for one of another version."""
     path = folder / "train.json"
     if not path.is_file():
         return None
     content = json.loads(path.read_text())
-    measured = tuple(ValidationRecord(**one) for one in content.pop("validation"))
-    return TrainResult(**content, validation=measured)
+    try:
+        measured = tuple(ValidationRecord(**one) for one in content.pop("validation"))
+        return TrainResult(**content, validation=measured)
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{path}: not the result of this version ({error}); train again into {folder}") from None
 
 
 class RunFolder:

@@ -38,12 +38,12 @@ def train(
     again in the same process.
     Raises PlanError, ManifestError, ShardError, DatasetError, TrainingError (Stopped after SIGTERM).
     """
-    ended = finished(out)
-    if ended and resume:
+    ended = (out / "train.json").is_file()
+    if resume and (result := finished(out)):
         about = json.loads((out / "config.json").read_text())
         then = identity(PretrainConfig.model_validate(about["pretrain"]))
         refuse_another_run(config, Corpus.load(shards).id, then, about["manifest_id"], str(out))
-        return ended
+        return result
     with built_run(config, shards, out) as run:
         from pretrain.training import checkpoint
 

@@ -141,6 +141,16 @@ def test_resuming_a_run_that_has_ended_does_nothing_and_says_its_result(stopped,
         train(config(steps=13), shards, whole, resume=True)
 
 
+def test_result_of_another_version_is_replaced_by_a_new_run_and_refused_by_a_resumed_one(stopped, tmp_path):
+    shards, _ = stopped
+    whole = tmp_path / "whole"
+    (whole / "train.json").write_text('{"steps": 12}')
+    with pytest.raises(TrainingError, match=r"train\.json: not the result of this version .*train again into"):
+        train(config(), shards, whole, resume=True)
+    train(config(checkpoint={}), shards, whole)
+    assert "validation" in json.loads((whole / "train.json").read_text())
+
+
 def test_run_killed_between_its_last_checkpoint_and_its_result_ends_without_a_step(stopped, tmp_path):
     shards, _ = stopped
     whole = tmp_path / "whole"
