@@ -14,8 +14,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem, FileType, PyFileSystem
 
 from jobs.errors import ConfigError, InputError
-from pretrain.shards.manifest import FILE_NAME, Manifest, ShardInfo, inside
-from pretrain.shards.shard import shard_file
+from pretrain.shards.manifest import FILE_NAME, Manifest, inside
 
 _CHUNK = 8 * 2**20
 
@@ -31,7 +30,7 @@ def copy_shards(folder: Path, uri: str) -> dict[str, Any]:
     old = _manifest_there(system, root, uri)
     if old is not None and old.id == manifest.id:
         return {"to": uri, "files": 0, "bytes": 0}
-    names, there = corpus_files(manifest), {} if old is None else corpus_files(old)
+    names, there = manifest.files(), {} if old is None else old.files()
     clash = sorted(name for name in names.keys() & there.keys() if names[name] != there[name])
     if clash:
         raise InputError(
@@ -46,19 +45,6 @@ def copy_shards(folder: Path, uri: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"export.to: {uri}: {error}; the shards are complete in {folder}") from error
     return {"to": uri, "files": len(missing) + 1, "bytes": size}
-
-
-def corpus_files(manifest: Manifest) -> dict[str, str]:
-    """All files of a corpus but its manifest, relative to it, with the SHA-256 that the manifest says of each."""
-    files = {manifest.tokenizer.file: manifest.tokenizer.sha256}
-    for shard in manifest.shards:
-        files |= _shard_files(shard)
-    return files
-
-
-def _shard_files(shard: ShardInfo) -> dict[str, str]:
-    files = {suffix: shard_file(Path(shard.prefix), suffix).as_posix() for suffix in shard.sha256 if suffix != "docs"}
-    return {name: shard.sha256[suffix] for suffix, name in files.items()} | {shard.docs: shard.sha256.get("docs", "")}
 
 
 def _open(uri: str) -> tuple[FileSystem, str]:
@@ -98,7 +84,7 @@ def _manifest_there(system: FileSystem, root: str, uri: str) -> Manifest | None:
         ) from error
 
 
-def _copy(system: FileSystem, source: Path, target: str, sha256: str) -> int:
+def _copy(system: FileSystem, source: Path, target: str, sha256: str | None) -> int:
     """Copies one file and returns its size. Raises InputError when its bytes are not those of the manifest."""
     system.create_dir(target.rpartition("/")[0], recursive=True)
     digest = hashlib.sha256()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.errors import InputError
-from jobs.tracing.training import run_samples
+from jobs.tracing.training import samples_of_run
 from jobs.train import output_folder, planned, section, shards_folder
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.documents import read_index
@@ -68,7 +68,7 @@ def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
         data_rank = cut.data_rank(rank)
     except ValueError as error:
         raise InputError(f"{error} that did step {step}") from None
-    samples = run_samples(config, todo)
+    samples = samples_of_run(config, todo)
     documents = _Documents(Corpus.load(folder), settings.seq_length)
     parts = [
         _part(piece, at, documents, samples[number])

@@ -12,6 +12,7 @@ import numpy as np
 from jobs.train import output_folder, planned, section, shards_folder
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.documents import places
+from pretrain.samples.filter_config import FilterConfig
 from pretrain.shards.shard import ShardReader
 from pretrain.training.plan import Plan, PlanError
 
@@ -35,7 +36,7 @@ def training(config: "Config", doc_id: str) -> dict[str, Any]:
         todo = planned(config)
     except PlanError as error:
         return {"missing": str(error)}
-    samples = run_samples(config, todo)
+    samples = samples_of_run(config, todo)
     from pretrain.samples.locate import pieces_of_document
 
     pieces = []
@@ -53,23 +54,13 @@ def training(config: "Config", doc_id: str) -> dict[str, Any]:
     }
 
 
-def run_samples(config: "Config", todo: Plan) -> "TrainingSamples":
+def samples_of_run(config: "Config", todo: Plan) -> "TrainingSamples":
     """The samples of the configured run, in its order."""
     from pretrain.training.quiet import quiet_megatron
+    from pretrain.training.train import run_samples
 
     with quiet_megatron():
-        from pretrain.samples.training_samples import build_datasets
-
-    settings = section(config)
-    return build_datasets(
-        shards_folder(config),
-        seq_length=settings.seq_length,
-        samples=todo.samples,
-        seed=settings.seed,
-        settings=settings.filter,
-        first_filtered_sample=todo.filter_from_step * settings.global_batch_size,
-        cache=output_folder(config) / "index-cache",
-    )
+        return run_samples(section(config), todo, shards_folder(config), output_folder(config))
 
 
 def _shown(
@@ -86,9 +77,8 @@ def _shown(
     labels_L = sample["labels"][piece.labels].numpy()
     loss_mask_L = sample["loss_mask"][piece.labels].numpy()
     first = piece.end - len(labels_L)
-    plain = settings.filter.model_dump(exclude={"mode"}) == type(settings.filter)().model_dump(exclude={"mode"})
     agree = None
-    if plain and settings.filter.mode != "hide":
+    if settings.filter in (FilterConfig(mode="mask"), FilterConfig(mode="none")):
         expected_L = keep_T[first : piece.end] if settings.filter.mode == "mask" else np.ones_like(loss_mask_L)
         agree = np.array_equal(labels_L, ids_T[first : piece.end]) and np.array_equal(loss_mask_L, expected_L)
     return {

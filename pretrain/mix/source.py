@@ -4,7 +4,6 @@ A mix that only weighs sources reads the manifests; the documents are read when 
 come from the `.idx` files and ids from the document indices, so planning reads no token.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
+from pretrain.hashing import id_hashes
 from pretrain.mix.config import CleanConfig, SourceConfig
 from pretrain.mix.errors import MixError, OtherTokenizerError
 from pretrain.shards.blend import FILE_NAME as BLEND
@@ -66,7 +65,7 @@ class Source:
             lengths_D=np.concatenate(lengths),
             starts_D=np.concatenate([np.cumsum(lengths_D) - lengths_D for lengths_D in lengths]),
             shard_D=np.repeat(np.arange(len(lengths), dtype=np.int32), [len(lengths_D) for lengths_D in lengths]),
-            hash_D=hash_ids(ids["doc_id"]),
+            hash_D=id_hashes(ids["doc_id"].to_pylist()),
             row_D=ids["source_row"].to_numpy(),
         )
 
@@ -104,13 +103,6 @@ class Source:
                 f"says {shard.documents} and {shard.tokens}; export the source again"
             )
         return index.lengths_D.astype(np.int64)
-
-
-def hash_ids(ids: pa.ChunkedArray) -> np.ndarray:
-    """XXH3 of every id's UTF-8, uint64 [D]."""
-    contents = (content for chunk in ids.cast(pa.binary()).chunks for content in chunk.to_pylist())
-    hashes: Iterator[int] = map(xxhash.xxh3_64_intdigest, contents)
-    return np.fromiter(hashes, np.uint64, len(ids))
 
 
 def refuse_other_tokenizers(sources: list[Source]) -> None:

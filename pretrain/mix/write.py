@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,8 +20,7 @@ from pretrain.mix.shard_set import PREFIX, write_shard_set
 from pretrain.shards.blend import FILE_NAME as BLEND
 from pretrain.shards.blend import Blend, BlendSource
 from pretrain.shards.manifest import FILE_NAME as MANIFEST
-from pretrain.shards.manifest import Manifest, ShardInfo
-from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
+from pretrain.shards.manifest import Manifest
 
 ABOUT = "mix.json"
 OF_BLEND = "source-"  # folders of sources that a blend wrote anew
@@ -60,25 +58,15 @@ def _write_shards(config: MixConfig, plan: MixPlan, parts: tuple[Part, ...], out
     manifest = write_shard_set(made, config, parts)
     before = Manifest.load(out) if (out / MANIFEST).is_file() else None
     _about(config, plan, parts, out, manifest.id)
-    for file in _files([*manifest.shards], manifest):
+    for file in manifest.files():
         (out / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(made / file, out / file)
     manifest.save(out)
-    kept = set(_files(manifest.shards, manifest))
+    kept = manifest.files().keys()
     ours = [file.relative_to(out).as_posix() for file in (*out.glob(f"{PREFIX}*"), *out.glob(f"docs/{PREFIX}*"))]
-    for file in {*ours, *(_files(before.shards, before) if before else ())} - kept:
+    for file in {*ours, *(before.files() if before else ())} - kept:
         (out / file).unlink(missing_ok=True)
     return manifest.id
-
-
-def _files(shards: Iterable[ShardInfo], manifest: Manifest) -> list[str]:
-    """Every file of a shard set but the manifest, relative to its folder."""
-    found = [manifest.tokenizer.file]
-    for shard in shards:
-        suffixes = SUFFIXES if shard.score_counts is None else (*SUFFIXES, *SCORE_SUFFIXES)
-        found += [shard_file(Path(shard.prefix), suffix).as_posix() for suffix in suffixes]
-        found.append(shard.docs)
-    return found
 
 
 def _write_blend(config: MixConfig, plan: MixPlan, parts: tuple[Part, ...], out: Path, staging: Path) -> str:

@@ -7,17 +7,15 @@ or another shard order changes nothing. Source: arXiv 2601.21571, robustness to 
 from pathlib import Path
 
 import numpy as np
-import xxhash
 
-from pretrain.hashing import below, mixed, salt
+from pretrain.hashing import below, id_hashes, mixed, salt
 from pretrain.samples.documents import read_index
 from pretrain.samples.filter_config import LabelNoise
 
 
 def document_keys(prefix: Path) -> np.ndarray:
     """A hash of every document's id, uint64 [D], from the index beside a shard. Raises DatasetError without it."""
-    ids = read_index(prefix, ["doc_id"])["doc_id"]
-    return np.array([xxhash.xxh3_64_intdigest(one.encode()) for one in ids], dtype=np.uint64)
+    return id_hashes(read_index(prefix, ["doc_id"])["doc_id"])
 
 
 def flipped(

@@ -68,9 +68,19 @@ class ShardInfo(_Record):
     """Tokens at each of the 256 levels of the score companion; None without one."""
     sha256: dict[str, str]
 
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """What follows the prefix in the names of the shard's files."""
+        return SUFFIXES if self.score_counts is None else (*SUFFIXES, *SCORE_SUFFIXES)
+
+    def files(self) -> dict[str, str | None]:
+        """The shard's files and its document index, relative to the manifest's folder, with the SHA-256 of each."""
+        files = {shard_file(Path(self.prefix), suffix).as_posix(): self.sha256[suffix] for suffix in self.suffixes}
+        return {**files, self.docs: self.sha256.get("docs")}
+
     @model_validator(mode="after")
     def _hashes_are_complete(self) -> Self:
-        suffixes = SUFFIXES if self.score_counts is None else (*SUFFIXES, *SCORE_SUFFIXES)
+        suffixes = self.suffixes
         wrong = set(self.sha256) - {"docs"} ^ set(suffixes)
         if wrong:
             raise ValueError(f"shard {self.prefix}: sha256 needs exactly {suffixes} (and docs), wrong: {sorted(wrong)}")
@@ -119,6 +129,12 @@ class Manifest(_Record):
     def shards_of(self, split: Split) -> tuple[ShardInfo, ...]:
         """The shards of one split, in the manifest's order."""
         return tuple(shard for shard in self.shards if shard.split == split)
+
+    def files(self) -> dict[str, str | None]:
+        """Every file of the corpus but the manifest, by its path there, with its SHA-256 (None: unknown)."""
+        return {self.tokenizer.file: self.tokenizer.sha256} | {
+            name: sha256 for shard in self.shards for name, sha256 in shard.files().items()
+        }
 
     @property
     def id(self) -> str:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pretrain.hashed_file import file_sha256
 from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo, inside
-from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, CorruptShardError, ShardReader, shard_file
+from pretrain.shards.shard import CorruptShardError, ShardReader
 
 ProblemKind = Literal[
     "missing file",
@@ -56,10 +56,8 @@ def verify_shards(manifest: Manifest, folder: Path) -> list[Problem]:
 
 def _shard_problems(shard: ShardInfo, tokenizer: TokenizerInfo, folder: Path) -> Iterator[Problem]:
     prefix = folder / shard.prefix
-    for suffix in SUFFIXES if shard.score_counts is None else (*SUFFIXES, *SCORE_SUFFIXES):
-        path = inside(folder, shard_file(Path(shard.prefix), suffix).as_posix())
-        yield from _hash_problem(shard.prefix, path, shard.sha256[suffix])
-    yield from _hash_problem(shard.prefix, inside(folder, shard.docs), shard.sha256.get("docs"))
+    for name, sha256 in shard.files().items():
+        yield from _hash_problem(shard.prefix, inside(folder, name), sha256)
     try:
         reader = ShardReader(prefix)
         scores_T = None if shard.score_counts is None else reader.scores_T

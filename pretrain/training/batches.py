@@ -41,7 +41,7 @@ def step_batches(
     loader = DataLoader(
         samples,
         batch_sampler=todo,  # type: ignore[arg-type]  # any iterable of lists of indices
-        collate_fn=_stack,
+        collate_fn=stack,
         pin_memory=device.type == "cuda",
         **ahead,
     )
@@ -66,7 +66,8 @@ def microbatch(stacked: Sample, numbers: Sequence[int], device: torch.device) ->
 _FIELDS = ("tokens", "labels", "loss_mask", "position_ids")
 
 
-def _stack(rows: list[Sample]) -> Sample:
+def stack(rows: list[Sample]) -> Sample:
+    """B samples as one, with their fingerprint."""
     stacked = {name: torch.stack([row[name] for row in rows]) for name in _FIELDS}
     return stacked | {"fingerprint": torch.tensor(fingerprint(rows))}
 

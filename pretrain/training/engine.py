@@ -93,7 +93,7 @@ class Engine:
     @property
     def lr(self) -> float:
         """Learning rate of the next update, before any multiplier of a parameter group."""
-        return float(self.scheduler.get_lr({"max_lr": self.scheduler.max_lr, "min_lr": self.scheduler.min_lr}))
+        return float(self.scheduler.get_lr({}))
 
     def accumulate(self, microbatches: Sequence[Microbatch], flag: bool = False) -> BatchLoss:
         """Forward and backward of this rank's microbatches of one global batch; leaves the mean gradient."""

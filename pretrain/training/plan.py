@@ -12,9 +12,8 @@ from pathlib import Path
 from pretrain.errors import DatasetError
 from pretrain.hashed_file import file_sha256
 from pretrain.samples.corpus import Corpus, samples_in
-from pretrain.samples.filter_config import FilterConfig
 from pretrain.samples.level import loss_tokens, score_level
-from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
+from pretrain.shards.shard import SUFFIXES, shard_file
 from pretrain.training.config import PretrainConfig
 
 
@@ -140,11 +139,7 @@ def _steps(config: PretrainConfig, share: float, parameters: int) -> tuple[int, 
     else:
         steps = ceil((wanted or 0) / (batch * (fraction + share * (1 - fraction))))
     from_step = config.filter.from_step if config.filter.from_step is not None else round(fraction * steps)
-    return steps, min(_delay(config.filter, from_step), steps)
-
-
-def _delay(settings: FilterConfig, from_step: int) -> int:
-    return 0 if settings.mode == "none" else from_step
+    return steps, 0 if config.filter.mode == "none" else min(from_step, steps)
 
 
 def _too_short(config: PretrainConfig, corpus: Corpus, steps: int, per_epoch: int) -> str:
@@ -177,14 +172,13 @@ def _cut_reasons(config: PretrainConfig, corpus: Corpus, world_size: int) -> lis
 
 
 def _missing_files(corpus: Corpus, config: PretrainConfig) -> list[str]:
-    """Files of shards that are not there or have another size than a whole number of tokens needs."""
-    suffixes = (*SUFFIXES, *SCORE_SUFFIXES) if config.filter.uses_scores else SUFFIXES
+    """Files of shards that are not there; of the scores only where the run reads them."""
     missing = [
         path
         for place, manifest in corpus.manifests
         for shard in manifest.shards
-        for path in (shard_file(place / shard.prefix, suffix) for suffix in suffixes)
-        if (shard.score_counts is not None or not path.name.endswith(SCORE_SUFFIXES)) and not path.is_file()
+        for suffix in (shard.suffixes if config.filter.uses_scores else SUFFIXES)
+        if not (path := shard_file(place / shard.prefix, suffix)).is_file()
     ]
     return [f"{path} is missing; export again, or copy the shard set whole" for path in missing]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pretrain.errors import TrainingError
 from pretrain.samples.corpus import Corpus
 from pretrain.training.config import PretrainConfig
-from pretrain.training.plan import plan
+from pretrain.training.plan import Plan, plan
 from pretrain.training.quiet import quiet_megatron
 from pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord, finished
 from pretrain.training.run_identity import identity, refuse_another_run
@@ -22,6 +22,7 @@ from pretrain.training.run_identity import identity, refuse_another_run
 if TYPE_CHECKING:
     import torch
 
+    from pretrain.samples.training_samples import TrainingSamples
     from pretrain.training.run import Run
 
 Show = Callable[[StepRecord | ValidationRecord], None]
@@ -77,7 +78,6 @@ def built_run(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_megatron())
         from pretrain.process_group import process_group, world_size
-        from pretrain.samples.training_samples import build_datasets
         from pretrain.training.cpu_shim import cpu_shim
         from pretrain.training.parallel import model_parallel
         from pretrain.training.run import Run
@@ -88,16 +88,23 @@ def built_run(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]
             stack.enter_context(cpu_shim())
         stack.enter_context(process_group(device))
         ranks = stack.enter_context(model_parallel(config.parallel, config.seed))
-        samples = build_datasets(
-            shards,
-            seq_length=config.seq_length,
-            samples=todo.samples,
-            seed=config.seed,
-            settings=config.filter,
-            first_filtered_sample=todo.filter_from_step * config.global_batch_size,
-            cache=out / "index-cache",
-        )
+        samples = run_samples(config, todo, shards, out)
         yield Run(config, todo, Corpus.load(shards), samples, device, ranks, out)
+
+
+def run_samples(config: PretrainConfig, todo: Plan, shards: Path, out: Path) -> "TrainingSamples":
+    """The samples of the planned run, in the order in which it reads them. Raises as `build_datasets` does."""
+    from pretrain.samples.training_samples import build_datasets
+
+    return build_datasets(
+        shards,
+        seq_length=config.seq_length,
+        samples=todo.samples,
+        seed=config.seed,
+        settings=config.filter,
+        first_filtered_sample=todo.filter_from_step * config.global_batch_size,
+        cache=out / "index-cache",
+    )
 
 
 def _device(config: PretrainConfig) -> "torch.device":

@@ -12,7 +12,7 @@ import torch
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.filter_config import FilterConfig
 from pretrain.samples.training_samples import TrainingSamples, build_datasets
-from pretrain.training.batches import fingerprint, microbatch, windows
+from pretrain.training.batches import microbatch, stack, windows
 from pretrain.training.config import EvaluationSet, PretrainConfig
 from pretrain.training.engine import Engine, Microbatch
 from pretrain.training.parallel import Ranks
@@ -81,10 +81,7 @@ class Validation:
                 row["loss_mask"] = 1 - row["loss_mask"]
             elif one.labels == "all":
                 row["loss_mask"] = torch.ones_like(row["loss_mask"])
-        names = ("tokens", "labels", "loss_mask", "position_ids")
-        stacked = {name: torch.stack([row[name] for row in rows]) for name in names}
-        stacked["fingerprint"] = torch.tensor(fingerprint(rows))
-        return microbatch(stacked, numbers, self._device)
+        return microbatch(stack(rows), numbers, self._device)
 
 
 def evaluation_sets(config: PretrainConfig, shards: Path) -> dict[str, EvaluationSet]:
