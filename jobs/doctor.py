@@ -136,7 +136,7 @@ def _training(config: "Config") -> Iterator[Check]:
 
 
 def _cuda(config: "Config") -> Check:
-    from udfs.scorer import cuda_name
+    from udfs.scoring.scorer import cuda_name
 
     wanted = config.score.device == "cuda" or (config.pretrain is not None and config.pretrain.device == "cuda")
     try:

@@ -175,7 +175,7 @@ def _baselines(config: FitReportConfig, model: "Model") -> "tuple[Baselines, lis
 
 def _resolved(compute: ComputeConfig) -> tuple[str, str]:
     """Device and type of numbers that `auto` came to."""
-    from udfs.scorer import cuda_name
+    from udfs.scoring.scorer import cuda_name
 
     device = ("cuda" if cuda_name() else "cpu") if compute.device == "auto" else compute.device
     dtype = ("bfloat16" if device == "cuda" else "float32") if compute.dtype == "auto" else compute.dtype

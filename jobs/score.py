@@ -17,7 +17,7 @@ from jobs.scoring.scan import scan, whole_files
 from jobs.scoring.source import source_path
 from jobs.tables import Commit
 from udfs.read_shard import PROVENANCE
-from udfs.scorer import ScorerSettings
+from udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

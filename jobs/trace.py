@@ -20,8 +20,8 @@ from jobs.tracing.raw_row import read_raw_row
 from jobs.tracing.training import training
 from pretrain.shards.manifest import FILE_NAME as MANIFEST
 from udfs.decide_rows import policy_scores
-from udfs.score_rows import EMPTY, WINDOWED
 from udfs.scores import probabilities
+from udfs.scoring.score_rows import EMPTY, WINDOWED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

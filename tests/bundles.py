@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from udfs.bundle import Bundle, save
 from udfs.bundle_spec import BundleDraft, Threshold
 from udfs.encoders import build
-from udfs.scorer import Scored, Scorer, ScorerSettings
+from udfs.scoring.scorer import Scored, Scorer, ScorerSettings
 
 SHAPE = {"type": "sliding", "vocab_size": 600, "dim": 16, "layers": 2, "heads": 2, "hidden": 32, "reach": 8}
 

@@ -72,7 +72,7 @@ class Bundle:
 
     @property
     def window(self) -> int:
-        """Tokens of one window, as in `udfs.packing.windows`."""
+        """Tokens of one window, as in `udfs.scoring.packing.windows`."""
         return self.spec.window
 
     @property

@@ -162,7 +162,7 @@ class BundleDraft(_Record):
     Attributes:
         policy: the policy that the heads were trained for; definition_id: the hash of its content, None if unknown.
         encoder: `type` (a file of `udfs/encoders`) and its shape.
-        window, margin: tokens, as in `udfs.packing.windows`.
+        window, margin: tokens, as in `udfs.scoring.packing.windows`.
         thresholds: by unit, `token` and, where calibrated, `document`.
         metrics: measured figures by name; the card says on what.
     """

@@ -27,7 +27,7 @@ WINDOW = 1024  # tokens; less where a model has fewer positions
 
 
 class EncoderSpec(BaseModel):
-    """`encoder.json`: `config` is for `udfs.encoders.build`, window and margin as in `udfs.packing.windows`."""
+    """`encoder.json`: `config` is for `udfs.encoders.build`, window and margin as in `udfs.scoring.packing.windows`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -15,8 +15,8 @@ from jobs.errors import InputError
 from jobs.scoring.source import BrokenFile, Listing, SourceConfig, id_column, list_files, source_path
 from udfs.read_documents import ReadPlan, read_splits, read_table_rows
 from udfs.read_shard import PROVENANCE
-from udfs.score_rows import ScorePlan, score_rows, score_splits
-from udfs.scorer import ScorerSettings
+from udfs.scoring.score_rows import ScorePlan, score_rows, score_splits
+from udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

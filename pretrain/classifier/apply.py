@@ -19,7 +19,7 @@ _VALUES = 1 << 26  # float32 values held at a time: 256 MiB, or one document
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """How an encoder goes over a document: window, margin and pack size in tokens (`udfs.packing`), and where."""
+    """How an encoder goes over a document: window, margin and pack size in tokens (`udfs.scoring.packing`), where."""
 
     window: int = 1024
     margin: int = 128

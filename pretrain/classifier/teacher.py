@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pretrain.classifier.labels import Documents
 from udfs.bundle import Bundle, resolve
 from udfs.labels import DocumentLabels, unknown
-from udfs.scorer import Scored, Scorer, ScorerSettings
 from udfs.scores import grid_threshold, probabilities
+from udfs.scoring.scorer import Scored, Scorer, ScorerSettings
 
 _BATCH = 64  # documents at a time
 

@@ -9,7 +9,7 @@ from pretrain.errors import DatasetError
 from pretrain.language.config import BatchConfig, HeldoutConfig
 from pretrain.language.schedule import Pieces, Schedule, cut
 from pretrain.language.token_store import TokenStore
-from udfs.packing import packs
+from udfs.scoring.packing import packs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pretrain.hashing import mixed, salt
-from udfs.packing import runs
+from udfs.scoring.packing import runs
 
 
 @dataclass(frozen=True, kw_only=True)

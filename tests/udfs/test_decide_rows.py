@@ -4,8 +4,8 @@ import pytest
 
 from udfs.decide_rows import DECISION_TYPE, decide_rows
 from udfs.rule import Rule
-from udfs.score_rows import POLICY_TYPE
 from udfs.scores import binary_array, encode_lengths
+from udfs.scoring.score_rows import POLICY_TYPE
 
 
 def column(lengths: list[list[int]], scores: list[list[int]]) -> pa.StructArray:

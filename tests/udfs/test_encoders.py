@@ -10,7 +10,7 @@ import torch
 
 from udfs.encoders import build, kinds
 from udfs.encoders.sliding import SlidingConfig
-from udfs.packing import gather, packs, scatter, windows
+from udfs.scoring.packing import gather, packs, scatter, windows
 
 SHAPE = {"type": "sliding", "vocab_size": 50, "dim": 16, "layers": 3, "heads": 2, "hidden": 24, "reach": 8}
 FIELD = 3 * 8  # layers * reach: all that a token's feature may depend on

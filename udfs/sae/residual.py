@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from udfs.packing import Windows, gather, runs, windows
 from udfs.sae.model import ModelSettings, bos_id, check_fit, model_config, model_identity, model_tokenizer, special_ids
 from udfs.sae.slice import SaeError, SaeSpec
+from udfs.scoring.packing import Windows, gather, runs, windows
 from udfs.tokenizer import Tokenized
 
 

@@ -35,7 +35,7 @@ def bundle_model(bundle: Bundle, *, device: str, dtype: str, token_budget: int, 
 
     Raises ReportError, when called, for a text on which the classifier gives NaN or infinity.
     """
-    from udfs.scorer import Scorer, ScorerSettings
+    from udfs.scoring.scorer import Scorer, ScorerSettings
 
     scorer = Scorer(
         ScorerSettings(

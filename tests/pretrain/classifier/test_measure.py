@@ -15,8 +15,8 @@ from tests.bundles import random_bundle
 from tests.planted import coarse, planted
 from udfs.labels import DocumentLabels
 from udfs.lexicon import learn
-from udfs.scorer import Scorer, ScorerSettings
 from udfs.scores import quantize_logits
+from udfs.scoring.scorer import Scorer, ScorerSettings
 from udfs.tokenizer import Tokenized
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from udfs.encoders import build
-from udfs.packed_forward import token_values
+from udfs.scoring.packed_forward import token_values
 from udfs.tokenizer import Tokenized
 
 SHAPE = {"type": "bilm", "vocab_size": 50, "dim": 16, "heads": 2, "hidden": 32, "layers": [1, 3]}

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from udfs.read_shard import PROVENANCE, Faults, Split, read_split
-from udfs.scorer import Scored, ScorerSettings, worker_scorer
 from udfs.scores import binary_array, encode_lengths
+from udfs.scoring.scorer import Scored, ScorerSettings, worker_scorer
 from udfs.text_rows import document_ids, text_faults, text_hash
 
 EMPTY = 1  # flag: the document has no token

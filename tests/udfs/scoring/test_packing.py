@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.packing import gather, packs, runs, scatter, windows
+from udfs.scoring.packing import gather, packs, runs, scatter, windows
 
 
 def test_short_document_is_one_window_and_an_empty_one_is_none():

@@ -9,9 +9,9 @@ import xxhash
 
 from tests.bundles import random_bundle
 from udfs.read_shard import Split, file_version
-from udfs.score_rows import EMPTY, WINDOWED, ScorePlan, score_splits
-from udfs.scorer import Scorer, ScorerSettings
 from udfs.scores import quantize_logits
+from udfs.scoring.score_rows import EMPTY, WINDOWED, ScorePlan, score_splits
+from udfs.scoring.scorer import Scorer, ScorerSettings
 from udfs.text_rows import made_id
 from udfs.tokenizer import ByteTokenizer
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from udfs.packing import gather, packs, scatter, windows
+from udfs.scoring.packing import gather, packs, scatter, windows
 from udfs.tokenizer import Tokenized
 
 if TYPE_CHECKING:

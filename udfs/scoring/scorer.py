@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from udfs.bundle import Bundle, resolve
-from udfs.packed_forward import token_values
 from udfs.scores import quantize_logits
+from udfs.scoring.packed_forward import token_values
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 if TYPE_CHECKING:
