@@ -10,7 +10,7 @@ import torch
 
 from udfs.encoders import build, kinds
 from udfs.encoders.sliding import SlidingConfig
-from udfs.scoring.packing import gather, packs, scatter, windows
+from udfs.scoring.packing import gather, kept, packs, scatter, windows
 
 SHAPE = {"type": "sliding", "vocab_size": 50, "dim": 16, "layers": 3, "heads": 2, "hidden": 24, "reach": 8}
 FIELD = 3 * 8  # layers * reach: all that a token's feature may depend on
@@ -52,7 +52,7 @@ def test_features_of_overlapping_windows_equal_those_of_the_whole_document(encod
     for pack in packs(cut.lengths_W, token_budget=256):
         ids_P, bounds_N1 = gather(ids_T, bounds_D1, cut, pack)
         values = encoder(torch.from_numpy(ids_P), torch.from_numpy(bounds_N1))
-        scatter(values.numpy(), bounds_D1, cut, pack, windowed_TD)
+        scatter(values.numpy()[kept(cut, pack)[0]], bounds_D1, cut, pack, windowed_TD)
     whole = encoder(torch.from_numpy(ids_T), torch.from_numpy(bounds_D1)).numpy()
     np.testing.assert_allclose(windowed_TD, whole, atol=2e-5)
 

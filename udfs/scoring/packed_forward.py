@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from udfs.scoring.packing import gather, packs, scatter, windows
+from udfs.scoring.packing import gather, kept, packs, scatter, windows
 from udfs.tokenizer import Tokenized
 
 if TYPE_CHECKING:
@@ -38,5 +38,6 @@ def token_values(
         ids_P, bounds_N1 = gather(tokens.ids_T, tokens.bounds_D1, cuts, pack)
         with torch.inference_mode():
             values_PK = read(torch.from_numpy(ids_P).to(device), torch.from_numpy(bounds_N1).to(device))
-        scatter(values_PK.cpu().numpy(), tokens.bounds_D1, cuts, pack, out_T=values_TK)
+        from_P, _ = kept(cuts, pack)
+        scatter(values_PK.cpu().numpy()[from_P], tokens.bounds_D1, cuts, pack, out_T=values_TK)
     return values_TK

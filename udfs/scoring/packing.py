@@ -98,12 +98,17 @@ def gather(ids_T: np.ndarray, bounds_D1: np.ndarray, cut: Windows, pack: np.ndar
     return ids_T[from_P].astype(np.int64), np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
 
 
-def scatter(values_P: np.ndarray, bounds_D1: np.ndarray, cut: Windows, pack: np.ndarray, out_T: np.ndarray) -> None:
-    """Writes the kept tokens' values of one pack, [P] or [P, k], to their places in out_T, [T] or [T, k]."""
+def kept(cut: Windows, pack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of a pack's values are kept, int64 [K], and how many of each of its N windows, int64 [N]."""
     lengths_N, keep_N = cut.lengths_W[pack], cut.keep_start_W[pack]
     kept_N = cut.keep_stop_W[pack] - keep_N
-    in_pack_N = np.cumsum(lengths_N) - lengths_N + keep_N - cut.start_W[pack]
-    out_T[runs(bounds_D1[cut.doc_W[pack]] + keep_N, kept_N)] = values_P[runs(in_pack_N, kept_N)]
+    return runs(np.cumsum(lengths_N) - lengths_N + keep_N - cut.start_W[pack], kept_N), kept_N
+
+
+def scatter(kept_K: np.ndarray, bounds_D1: np.ndarray, cut: Windows, pack: np.ndarray, out_T: np.ndarray) -> None:
+    """Writes the values of a pack's kept tokens, [K] or [K, k] as `kept` picks them, to their places in out_T."""
+    keep_N = cut.keep_start_W[pack]
+    out_T[runs(bounds_D1[cut.doc_W[pack]] + keep_N, cut.keep_stop_W[pack] - keep_N)] = kept_K
 
 
 def runs(starts_N: np.ndarray, lengths_N: np.ndarray) -> np.ndarray:

@@ -6,17 +6,24 @@ feeds both tables, and a retried task repeats both.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from udfs.read_shard import PROVENANCE, Faults, Split, read_split
 from udfs.scores import binary_array, encode_lengths
-from udfs.scoring.scorer import Scored, ScorerSettings, worker_scorer
+from udfs.scoring.ahead import ahead
+from udfs.scoring.meter import Meter
+from udfs.scoring.scorer import Scored, Scorer, ScorerSettings, worker_scorer
 from udfs.text_rows import document_ids, text_faults, text_hash
+from udfs.tokenizer import Tokenized
 
 EMPTY = 1  # flag: the document has no token
 WINDOWED = 2  # flag: the document was longer than one window of the classifier
+AHEAD = 2  # batches that each stage may be ahead of the next
+
+Tokens = tuple[Tokenized, ...]  # of one batch's texts, for every pass of the scorer
 
 POLICY_TYPE = pa.struct(
     [
@@ -57,10 +64,9 @@ class ScorePlan:
 
 def score_splits(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For Parquet and JSONL: the input's column `id` counts into `plan.splits`."""
-    for batch in batches:
-        for at in batch.column("id").to_pylist():
-            for part in read_split(plan.splits[at], plan.schema):
-                yield from [_fault_rows(plan, part)] if isinstance(part, Faults) else _scored_rows(plan, part.batch)
+    ids = (at for batch in batches for at in batch.column("id").to_pylist())
+    parts = (part for at in ids for part in read_split(plan.splits[at], plan.schema))
+    yield from _scored(plan, (part if isinstance(part, Faults) else part.batch for part in parts))
 
 
 def score_rows(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -68,24 +74,54 @@ def score_rows(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[p
 
     Rows are numbered as they come, which is their order in the file.
     """
+    yield from _scored(plan, _numbered(batches))
+
+
+def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     first = 0
     for batch in batches:
         rows = pa.array(range(first, first + batch.num_rows), pa.int64())
         first += batch.num_rows
-        yield from _scored_rows(plan, batch.append_column(PROVENANCE[2], rows))
+        yield batch.append_column(PROVENANCE[2], rows)
 
 
-def _scored_rows(plan: ScorePlan, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A batch with its texts tokenized: `good` are the rows with a text, `reason_D` says what ails the others."""
+
+    batch: pa.RecordBatch
+    reason_D: list[tuple[str, str] | None]
+    good: pa.RecordBatch
+
+
+def _scored(plan: ScorePlan, parts: Iterator[pa.RecordBatch | Faults]) -> Iterator[pa.RecordBatch]:
+    """Reading, tokenizing and computing each run ahead of what follows it, in threads of their own."""
+    scorer, meter = worker_scorer(plan.scorer), Meter()
+    ready = ahead(map(partial(_ready, plan, scorer), ahead(parts, AHEAD)), AHEAD)
+    for part, scored in ahead(scorer.scored(ready, meter), AHEAD):
+        if isinstance(part, Faults):
+            yield _fault_rows(plan, part)
+        else:
+            yield from _scored_rows(plan, part, scored)
+
+
+def _ready(plan: ScorePlan, scorer: Scorer, part: pa.RecordBatch | Faults) -> tuple[_Ready | Faults, Tokens]:
+    if isinstance(part, Faults):
+        return part, ()
+    reason_D = text_faults(part.column(plan.text))
+    good = part.filter(pa.array([reason is None for reason in reason_D], pa.bool_()))
+    tokens = scorer.tokenized(good.column(plan.text)) if good.num_rows else ()
+    return _Ready(batch=part, reason_D=reason_D, good=good), tokens
+
+
+def _scored_rows(plan: ScorePlan, ready: _Ready, scored: dict[str, Scored]) -> Iterator[pa.RecordBatch]:
     """One batch with the scored rows, one with those of its rows that cannot be scored."""
-    reason_D = text_faults(batch.column(plan.text))
-    good = batch.filter(pa.array([reason is None for reason in reason_D]))
-    texts: list[str] = good.column(plan.text).to_pylist()
-    scored = worker_scorer(plan.scorer)(texts) if texts else {}
-    reason_G = _score_faults(scored, len(texts))
-    yield _output(plan, good, scored, texts).filter(pa.array([not reason for reason in reason_G], pa.bool_()))
-    faults = [reason for reason in reason_D if reason] + [reason for reason in reason_G if reason]
+    good = ready.good
+    reason_G = _score_faults(scored, good.num_rows)
+    yield _output(plan, good, scored).filter(pa.array([not reason for reason in reason_G], pa.bool_()))
+    faults = [reason for reason in ready.reason_D if reason] + [reason for reason in reason_G if reason]
     if faults:
-        bad = batch.filter(pa.array([reason is not None for reason in reason_D]))
+        bad = ready.batch.filter(pa.array([reason is not None for reason in ready.reason_D]))
         late = good.filter(pa.array([reason is not None for reason in reason_G], pa.bool_()))
         yield _quarantined(plan, pa.Table.from_batches([bad, late]).combine_chunks(), faults)
 
@@ -100,11 +136,11 @@ def _score_faults(scored: dict[str, Scored], count: int) -> list[tuple[str, str]
     return faults
 
 
-def _output(plan: ScorePlan, rows: pa.RecordBatch, scored: dict[str, Scored], texts: list[str]) -> pa.RecordBatch:
+def _output(plan: ScorePlan, rows: pa.RecordBatch, scored: dict[str, Scored]) -> pa.RecordBatch:
     schema = plan.output_schema()
     columns = {name: rows.column(name) for name in rows.schema.names}
     columns["doc_id"] = document_ids(rows, plan.id)
-    columns["text_hash"] = pa.array([text_hash(text) for text in texts], pa.string())
+    columns["text_hash"] = pa.array([text_hash(text) for text in rows.column(plan.text).to_pylist()], pa.string())
     columns |= {policy: _policy_column(result) for policy, result in scored.items()}
     arrays = [columns.get(field.name, pa.nulls(rows.num_rows, field.type)) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

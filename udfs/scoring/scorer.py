@@ -1,36 +1,44 @@
 """Runs classifier bundles over texts: tokens with byte lengths, one grid score a token, one score a document.
 
-One Scorer lives per Python worker and holds each encoder once: policies whose bundles share an encoder share its
-pass. Packs are filled to a token budget, longest windows first, so memory does not depend on the documents.
+One Scorer lives per Python worker and holds each encoder once. Documents of several batches are packed together, as
+many as a look-ahead of tokens holds, so that packs are full; it depends on nothing but the order of the documents, so a
+task that runs again computes the same packs. The next pack is handed over before the last one's values are taken.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
-from udfs.bundle import Bundle, resolve
-from udfs.scores import quantize_logits
-from udfs.scoring.packed_forward import token_values
-from udfs.tokenizer import ByteTokenizer, Tokenized
+from udfs.scoring.backends import BackendName, Pending
+from udfs.scoring.forward import Forward, Forwarded
+from udfs.scoring.meter import Meter
+from udfs.scoring.packing import windows
+from udfs.scoring.shared_pass import SharedPass, load_passes
+from udfs.tokenizer import Tokenized
 
-if TYPE_CHECKING:
-    import torch
+TOKEN_BUDGET = {"cpu": 2_048, "cuda": 65_536}
+"""Where none is set: what fits a core's cache, and what fills a large GPU."""
+LOOK_AHEAD = 16  # packs whose windows are sorted together
+IN_FLIGHT = 2  # packs handed to a device before the oldest one's values are waited for
 
-    from udfs.heads import ManyHeads
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerSettings:
-    """What decides how, not what, is computed. `bundles` maps a policy to (reference, expected bundle id)."""
+    """What decides how, not what, is computed. `bundles`: (policy, reference, expected bundle id)."""
 
-    bundles: tuple[tuple[str, str, str], ...]  # (policy, reference, bundle_id)
-    device: str  # auto, cpu, cuda
-    dtype: str  # auto, float32, bfloat16
-    token_budget: int
-    threads: int
+    bundles: tuple[tuple[str, str, str], ...]
+    backend: BackendName | Literal["auto"] = "auto"
+    device: str = "auto"  # auto, cpu, cuda or cuda:N
+    dtype: str = "auto"  # auto, float32, bfloat16
+    token_budget: int | None = None  # None: TOKEN_BUDGET of the device
+    threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +54,32 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Pass:
-    """One encoder and the heads of all P policies that share it, two values a token each."""
+class _Group(Generic[Batch]):
+    """Batches whose documents are packed together: each with its tokens per pass, and the passes' forwards."""
 
-    bundle: Bundle
-    policies: tuple[tuple[str, str], ...]  # (policy, bundle_id)
-    tokenizer: ByteTokenizer
-    encoder: Any
-    heads: "ManyHeads"
+    batches: list[tuple[Batch, tuple[Tokenized, ...]]]
+    forwards: tuple[Forward, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flight:
+    """A pack on its way through a device."""
+
+    forward: Forward
+    pack: np.ndarray
+    read: int
+    pending: Pending
+
+    def land(self, meter: Meter) -> None:
+        self.forward.take(self.pack, self.pending.values())
+        meter.landed(read=self.read, computed=self.pending.computed)
 
 
 class Scorer:
     """Scores batches of texts under every policy of the settings.
 
-    Raises ValueError when a bundle on this machine is not the one that the job was planned with.
+    Raises ValueError when a bundle on this machine is not the one that the job was planned with, or a setting does not
+    fit this machine; ImportError naming the extra that a back end lacks.
     """
 
     def __init__(self, settings: ScorerSettings) -> None:
@@ -67,73 +87,88 @@ class Scorer:
 
         self.settings = settings
         self.device = _device(settings.device)
-        if self.device == "cpu":
+        kind = self.device.partition(":")[0]
+        if kind == "cpu":
             torch.set_num_threads(settings.threads)
-        self.dtype = _dtype(settings.dtype, self.device)
-        self._passes = self._load()
+        self.token_budget = settings.token_budget or TOKEN_BUDGET[kind]
+        self.passes = load_passes(
+            settings.bundles,
+            "torch" if settings.backend == "auto" else settings.backend,
+            device=self.device,
+            dtype=_dtype(settings.dtype, kind),
+            threads=settings.threads,
+            token_budget=self.token_budget,
+        )
 
     def __call__(self, texts: Sequence[str]) -> dict[str, Scored]:
-        """Scores D texts; returns one Scored per policy. Texts must be encodable as UTF-8."""
-        results: dict[str, Scored] = {}
-        for shared in self._passes:
-            results |= self._score(shared, texts)
-        return results
+        """Scores D texts; returns one Scored per policy."""
+        ((_, scored),) = self.scored([(None, self.tokenized(texts))], Meter())
+        return scored
 
-    def _load(self) -> list[_Pass]:
-        groups: dict[str, list[tuple[str, Bundle]]] = {}
-        for policy, reference, bundle_id in self.settings.bundles:
-            bundle = Bundle.load(resolve(reference))
-            if bundle.bundle_id != bundle_id:
-                raise ValueError(
-                    f"policy {policy}: bundle {reference} is {bundle.bundle_id} on this machine, but the job was "
-                    f"planned with {bundle_id}; install the same bundle on every node"
-                )
-            groups.setdefault(bundle.encoder_id, []).append((policy, bundle))
-        return [self._load_pass(members) for members in groups.values()]
+    def tokenized(self, texts: "Sequence[str] | pa.Array") -> tuple[Tokenized, ...]:
+        """The texts' tokens for every pass."""
+        return tuple(shared.tokenizer.encode(texts) for shared in self.passes)
 
-    def _load_pass(self, members: list[tuple[str, Bundle]]) -> _Pass:
-        from udfs.heads import ManyHeads
+    def scored(
+        self, batches: Iterable[tuple[Batch, tuple[Tokenized, ...]]], meter: Meter
+    ) -> Iterator[tuple[Batch, dict[str, Scored]]]:
+        """Every batch as it came with one Scored per policy; a batch without tokens per pass, `()`, passes by as it is.
 
-        first = members[0][1]
-        return _Pass(
-            bundle=first,
-            policies=tuple((policy, bundle.bundle_id) for policy, bundle in members),
-            tokenizer=first.tokenizer(),
-            encoder=first.encoder(self.device, self.dtype),
-            heads=ManyHeads([bundle.heads(self.device) for _, bundle in members]),
-        )
+        `meter` counts what is handed to the device.
+        """
+        busy_before = self._busy_seconds()
+        for group in self._computed(self._groups(batches), meter):
+            meter.busy_s = self._busy_seconds() - busy_before
+            meter.token_budget = min(shared.backend.token_budget for shared in self.passes)
+            meter.out_of_memory = sum(shared.backend.out_of_memory for shared in self.passes)
+            yield from self._by_batch(group)
 
-    def _score(self, shared: _Pass, texts: Sequence[str]) -> dict[str, Scored]:
-        tokens = shared.tokenizer.encode(texts)
-        values_TH = self._head_values(shared, tokens)
-        lengths_D = np.diff(tokens.bounds_D1)
-        results = {}
-        for at, (policy, bundle_id) in enumerate(shared.policies):
-            token_logits_T = values_TH[:, 2 * at]
-            document_logits_D = _means(values_TH[:, 2 * at + 1], tokens.bounds_D1)
-            finite_T = np.isfinite(values_TH[:, 2 * at]) & np.isfinite(values_TH[:, 2 * at + 1])
-            results[policy] = Scored(
-                bundle_id=bundle_id,
-                tokens=tokens,
-                scores_T=quantize_logits(np.where(finite_T, token_logits_T, 0)),
-                document_score_D=_sigmoid(document_logits_D),
-                windowed_D=lengths_D > shared.bundle.spec.window,
-                broken_D=_sums(~finite_T, tokens.bounds_D1) > 0,
-            )
-        return results
+    def _busy_seconds(self) -> float:
+        return sum(shared.backend.busy_seconds() for shared in self.passes)
 
-    def _head_values(self, shared: _Pass, tokens: Tokenized) -> np.ndarray:
-        """What every head says of every token, biases included: float32 [T, 2P]."""
-        spec = shared.bundle.spec
-        return token_values(
-            lambda ids_P, bounds_N1: shared.heads(shared.encoder(ids_P, bounds_N1)),
-            tokens,
-            2 * len(shared.policies),
-            window=spec.window,
-            margin=spec.margin,
-            token_budget=self.settings.token_budget,
-            device=self.device,
-        )
+    def _groups(self, batches: Iterable[tuple[Batch, tuple[Tokenized, ...]]]) -> "Iterator[_Group[Batch]]":
+        gathered: list[tuple[Batch, tuple[Tokenized, ...]]] = []
+        tokens = 0
+        for batch, by_pass in batches:
+            gathered.append((batch, by_pass))
+            tokens += max((len(one.ids_T) for one in by_pass), default=0)
+            if tokens >= LOOK_AHEAD * self.token_budget:
+                yield self._group(gathered)
+                gathered, tokens = [], 0
+        if gathered:
+            yield self._group(gathered)
+
+    def _group(self, batches: list[tuple[Batch, tuple[Tokenized, ...]]]) -> "_Group[Batch]":
+        by_batch = [by_pass for _, by_pass in batches if by_pass]
+        forwards = [
+            _forward(shared, [by_pass[at] for by_pass in by_batch])
+            for at, shared in enumerate(self.passes if by_batch else ())
+        ]
+        return _Group(batches=batches, forwards=tuple(forwards))
+
+    def _computed(self, groups: "Iterable[_Group[Batch]]", meter: Meter) -> "Iterator[_Group[Batch]]":
+        """The groups in their order, each once all of its packs have landed."""
+        flying: deque[_Flight | _Group[Batch]] = deque()
+        for group in groups:
+            for shared, forward in zip(self.passes, group.forwards):
+                for pack, ids_P, bounds_N1 in forward.packs(shared.backend.token_budget):
+                    meter.start()
+                    pending = shared.backend.submit(ids_P, bounds_N1)
+                    flying.append(_Flight(forward=forward, pack=pack, read=len(ids_P), pending=pending))
+                    yield from _land(flying, IN_FLIGHT, meter)
+            flying.append(group)
+        yield from _land(flying, 0, meter)
+
+    def _by_batch(self, group: "_Group[Batch]") -> Iterator[tuple[Batch, dict[str, Scored]]]:
+        found = [forward.forwarded() for forward in group.forwards]
+        document, token = 0, [0] * len(found)
+        for batch, by_pass in group.batches:
+            scored: dict[str, Scored] = {}
+            for at, tokens in enumerate(by_pass):
+                scored |= _scored(self.passes[at], tokens, found[at], document, token[at])
+                token[at] += len(tokens.ids_T)
+            document += len(by_pass[0].bounds_D1) - 1 if by_pass else 0
+            yield batch, scored
 
 
 @lru_cache(maxsize=2)
@@ -149,32 +184,52 @@ def cuda_name() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
+def _land(flying: "deque[_Flight | _Group[Any]]", most: int, meter: Meter) -> "Iterator[_Group[Any]]":
+    """Takes the oldest flights' values until at most so many fly; yields the groups that this completes."""
+    while len(flying) > most:
+        oldest = flying.popleft()
+        if isinstance(oldest, _Group):
+            yield oldest
+        else:
+            oldest.land(meter)
+
+
+def _forward(shared: SharedPass, batches: list[Tokenized]) -> Forward:
+    """The packs of several batches' documents, end to end."""
+    starts = np.cumsum([0, *(len(one.ids_T) for one in batches)])
+    bounds_D1 = np.concatenate([np.zeros(1, np.int64), *(one.bounds_D1[1:] + at for one, at in zip(batches, starts))])
+    ids_T = batches[0].ids_T if len(batches) == 1 else np.concatenate([one.ids_T for one in batches])
+    cut = windows(np.diff(bounds_D1), shared.bundle.spec.window, shared.bundle.spec.margin)
+    return Forward(ids_T, bounds_D1, cut, len(shared.policies))
+
+
+def _scored(shared: SharedPass, tokens: Tokenized, found: Forwarded, document: int, token: int) -> dict[str, Scored]:
+    """One batch's part of its group's result, which begins at that document and token."""
+    documents = slice(document, document + len(tokens.bounds_D1) - 1)
+    return {
+        policy: Scored(
+            bundle_id=bundle_id,
+            tokens=tokens,
+            scores_T=found.scores_PT[at, token : token + len(tokens.ids_T)],
+            document_score_D=_sigmoid(found.document_logits_PD[at, documents]),
+            windowed_D=np.diff(tokens.bounds_D1) > shared.bundle.spec.window,
+            broken_D=found.broken_PD[at, documents],
+        )
+        for at, (policy, bundle_id) in enumerate(shared.policies)
+    }
+
+
 def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if cuda_name() else "cpu"
-    if name == "cuda" and not cuda_name():
-        raise ValueError("score.device=cuda, but torch sees no CUDA device here; use score.device=auto or cpu")
+    if name.startswith("cuda") and not cuda_name():
+        raise ValueError(f"score.device={name}, but torch sees no CUDA device here; use score.device=auto or cpu")
     return name
 
 
-def _dtype(name: str, device: str) -> "torch.dtype":
-    import torch
-
-    if name == "auto":
-        name = "bfloat16" if device == "cuda" else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
-def _sums(values_T: np.ndarray, bounds_D1: np.ndarray) -> np.ndarray:
-    total_T1 = np.concatenate([[0], np.cumsum(values_T, dtype=np.float64)])
-    return total_T1[bounds_D1[1:]] - total_T1[bounds_D1[:-1]]
-
-
-def _means(values_T: np.ndarray, bounds_D1: np.ndarray) -> np.ndarray:
-    """Mean per document, float64 [D]; NaN for an empty one, and for one with a value that is not finite."""
-    finite_T = np.where(np.isfinite(values_T), values_T, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return _sums(finite_T, bounds_D1) / np.diff(bounds_D1)
+def _dtype(name: str, kind: str) -> str:
+    """float32 on a CPU unless bfloat16 is asked for: it pays only on cores that multiply it (AVX512-BF16, AMX)."""
+    return {"cuda": "bfloat16", "cpu": "float32"}[kind] if name == "auto" else name
 
 
 def _sigmoid(logits_D: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.scoring.packing import gather, packs, runs, scatter, windows
+from udfs.scoring.packing import gather, kept, packs, runs, scatter, windows
 
 
 def test_short_document_is_one_window_and_an_empty_one_is_none():
@@ -66,7 +66,8 @@ def test_gather_reads_windows_end_to_end_and_scatter_puts_kept_values_back():
     assert ids_P.tolist() == [106, 107, 108, 109, 110, 111, 100, 101]
     assert bounds_N1.tolist() == [0, 6, 8]
     out_T = np.full(12, -1)
-    scatter(ids_P, bounds_D1, cut, np.array([2, 0]), out_T)
+    pack = np.array([2, 0])
+    scatter(ids_P[kept(cut, pack)[0]], bounds_D1, cut, pack, out_T)
     assert out_T.tolist() == [100, 101, -1, -1, -1, -1, -1, 107, 108, 109, 110, 111]
 
 
@@ -84,7 +85,7 @@ def test_gather_then_scatter_over_all_packs_is_the_identity(lengths, margin, ext
     out_TK = np.full((len(ids_T), 2), -1)
     for pack in packs(cut.lengths_W, budget):
         ids_P, _ = gather(ids_T, bounds_D1, cut, pack)
-        scatter(np.stack([ids_P, ids_P + 1], axis=1), bounds_D1, cut, pack, out_TK)
+        scatter(np.stack([ids_P, ids_P + 1], axis=1)[kept(cut, pack)[0]], bounds_D1, cut, pack, out_TK)
     assert out_TK[:, 0].tolist() == ids_T.tolist()
     assert out_TK[:, 1].tolist() == (ids_T + 1).tolist()
 

@@ -94,7 +94,7 @@ def test_policies_that_share_an_encoder_share_its_pass_and_keep_their_own_heads(
     scorer = Scorer(settings(bundle, other, third))
     alone = {name: Scorer(settings(one))(TEXTS)["p0"] for name, one in (("p0", bundle), ("p1", other), ("p2", third))}
     together = scorer(TEXTS)
-    assert len(scorer._passes) == 2
+    assert len(scorer.passes) == 2
     for name, one in alone.items():
         assert together[name].scores_T.tolist() == one.scores_T.tolist()
     assert together["p0"].scores_T.tolist() != together["p1"].scores_T.tolist()

@@ -1,0 +1,81 @@
+"""Back ends: packs of windows in, what every head says of every token out.
+
+One interface, so that packing, windows and codecs do not know what computes. One file per kind, so that one kind never
+imports the libraries of another.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from udfs.bundle import Bundle
+
+BackendName = Literal["torch", "compile", "onnx", "onnx_int8"]
+
+
+class Pending(Protocol):
+    """A pack that was handed to a device."""
+
+    @property
+    def computed(self) -> int:
+        """Rows of tokens that the device computes for it, padding included."""
+        ...
+
+    def values(self) -> np.ndarray:
+        """float32 [P, 2 * policies], each policy's token logit and its share of the document's logit; waits for it."""
+        ...
+
+
+class Backend(Protocol):
+    """One encoder and the heads of all policies that share it, on one device.
+
+    Attributes:
+        name: for people and logs, such as `torch float32`.
+        token_budget: the most tokens of a pack that it can take now; falls when the device's memory does not suffice.
+        out_of_memory: how often the device's memory did not suffice.
+    """
+
+    name: str
+    token_budget: int
+    out_of_memory: int
+
+    def submit(self, ids_P: np.ndarray, bounds_N1: np.ndarray) -> Pending:
+        """Hands over a pack of N windows, longest first: ids int64 [P] and the windows' bounds int64 [N + 1]."""
+        ...
+
+    def busy_seconds(self) -> float:
+        """Seconds that the device has computed since the back end was made."""
+        ...
+
+
+def build_backend(
+    name: BackendName, members: "Sequence[Bundle]", *, device: str, dtype: str, threads: int, token_budget: int
+) -> Backend:
+    """The back end of bundles that share one encoder.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:N`. dtype: `float32` or `bfloat16`.
+        threads: cores for one forward pass on a CPU. token_budget: tokens of the largest pack.
+
+    Raises:
+        ImportError: the libraries of this back end are not installed; the message names the extra.
+        ValueError: a back end that does not run on this device.
+    """
+    if name in ("onnx", "onnx_int8"):
+        if device != "cpu":
+            raise ValueError(f"score.backend={name} runs on CPU; set score.device=cpu or score.backend=torch")
+        from udfs.scoring.backends.onnx_runtime import OnnxBackend
+
+        precision: Literal["fp32", "int8"] = "int8" if name == "onnx_int8" else "fp32"
+        return OnnxBackend(members, precision=precision, threads=threads, token_budget=token_budget)
+    if device != "cpu":
+        from udfs.scoring.backends.cuda import CudaBackend
+        from udfs.scoring.backends.halving import Halving
+
+        cuda = CudaBackend(members, device=device, dtype=dtype, compile=name == "compile", token_budget=token_budget)
+        return Halving(cuda)
+    from udfs.scoring.backends.torch_packed import TorchPacked
+
+    return TorchPacked(members, dtype=dtype, compile=name == "compile", token_budget=token_budget)
