@@ -89,9 +89,14 @@ def _add(to: typer.Typer, verb: Verb) -> None:
         show_config: ShowOption = False,
         dry_run: DryRunOption = False,
     ) -> None:
-        command(config, [*(overrides or ()), *(["claude.dry_run=true"] if dry_run else [])], as_json, show_config)
+        if verb.asks_claude:
+            overrides = [*(overrides or ()), *(["claude.dry_run=true"] if dry_run else [])]
+        loaded = load(config, overrides, show_config, verb.model)
+        run = verb.estimate if verb.estimate and dry_run else verb
+        finish(guard(lambda: run_verb(run, loaded)), as_json)
 
-    to.command(verb.name, help=verb.help)(command_with_dry_run if verb.asks_claude else command)
+    takes_dry_run = verb.asks_claude or verb.estimate
+    to.command(verb.name, help=verb.help)(command_with_dry_run if takes_dry_run else command)
 
 
 for _app, _verbs in (

@@ -25,7 +25,9 @@ Overrides = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Make the last line of output one JSON object.")]
 ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resolved configuration and stop.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print requests, tokens and dollars; send nothing.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print what it would take, in tokens and dollars; send and write nothing.")
+]
 
 
 def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:

@@ -18,9 +18,10 @@ from jobs.exporting.config import ExportConfig
 from jobs.policies import PolicyConfig
 from jobs.presets import find
 from jobs.report import ReportConfig
-from jobs.score import ScoreConfig
+from jobs.scoring.config import ScoreConfig
 from jobs.scoring.source import SourceConfig
 from jobs.session import SparkConfig
+from jobs.sweep import SweepConfig
 from jobs.tables import TablesConfig
 from pretrain.launch.config import LaunchConfig
 from pretrain.training.config import PretrainConfig
@@ -38,6 +39,7 @@ class Config(BaseModel):
     tables: TablesConfig
     policies: dict[str, PolicyConfig] = Field(min_length=1)
     score: ScoreConfig = ScoreConfig()
+    sweep: SweepConfig = SweepConfig()
     export: ExportConfig = ExportConfig()
     pretrain: PretrainConfig | None = None
     launch: LaunchConfig = LaunchConfig()

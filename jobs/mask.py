@@ -30,7 +30,7 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
 
     rules = rule_set(config.policies)
     scores, masked = config.tables.table("scores"), config.tables.table("masked")
-    source = _checked_scores(config.tables, spark, rules)
+    source = checked_scores(config.tables, spark, rules)
     wanted = Commit(
         batch=content_id({"scores": source.batch, "rules": rules.rule_id}),
         inputs={"scores": source.batch, "rule_id": rules.rule_id},
@@ -53,7 +53,7 @@ def decided(scores: "DataFrame", rules: RuleSet, text: str) -> "DataFrame":
     return rows.select("*", "decision.*", *doc_scores).drop("decision").withColumnRenamed(text, "text")
 
 
-def _checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet) -> Commit:
+def checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet) -> Commit:
     """The scores' commit, if they are whole and of the bundles that the rules are for."""
     scores, quarantine = tables.table("scores"), tables.table("quarantine")
     commit, bad = scores.commit(spark), quarantine.commit(spark)
@@ -64,7 +64,20 @@ def _checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet)
     missing = {name: bundle for name, bundle in wanted.items() if dict(there or {}).get(name) != bundle}  # type: ignore[call-overload]
     if missing:
         raise InputError(f"{tables.root}/scores: scored with {there}, the rules want {missing}; run `tokensieve score`")
+    _refuse_below_cascade(tables, commit, rules)
     return commit
+
+
+def _refuse_below_cascade(tables: TablesConfig, commit: Commit, rules: RuleSet) -> None:
+    """A cascade's thresholds hold for the token thresholds that they were chosen for, and for stricter ones."""
+    levels: Any = dict(commit.inputs.get("cascade") or {}).get("levels", {})  # type: ignore[call-overload]
+    for name, entry in rules.policies.items():
+        if entry.threshold < levels.get(name, 0.0):
+            raise InputError(
+                f"{tables.root}/scores: a cascade skipped documents for policy {name} at token threshold "
+                f"{levels[name]:.4g}; {entry.threshold:.4g} would miss tokens in them. Raise the rule's threshold, or "
+                "score again without score.cascade or with this threshold"
+            )
 
 
 def _decision(rules: RuleSet) -> "Column":

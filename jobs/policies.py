@@ -123,6 +123,11 @@ def rule_set(policies: dict[str, PolicyConfig]) -> RuleSet:
     return RuleSet(policies=entries)
 
 
+def token_thresholds(policies: dict[str, PolicyConfig]) -> dict[str, float]:
+    """By policy the token probability from which on a token is forget text. Raises ConfigError, InputError."""
+    return {name: entry.threshold for name, entry in rule_set(policies).policies.items()}
+
+
 def _cascade_threshold(rule: Rule, bundle: "Bundle") -> float | None:
     """The rule's (0: none), else the bundle's."""
     if rule.cascade_threshold is not None:

@@ -4,77 +4,108 @@ The pass (jobs/scoring/scan.py) is persisted on disk between its two tables, so 
 costs one local copy of the text. Also an application: spark-submit jobs/score.py.
 """
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
-
-from jobs.errors import BalanceError, ConfigError, QuarantineError
-from jobs.policies import content_id, load_bundle
-from jobs.scoring.outcome import FIRST, duplicates, quarantined, reason_counts, without_duplicates
+from jobs.errors import BalanceError, QuarantineError
+from jobs.policies import content_id, load_bundle, token_thresholds
+from jobs.progress import step
+from jobs.scoring.cascade import checked, choose_thresholds
+from jobs.scoring.outcome import duplicates, quarantined, reason_counts, without_duplicates
+from jobs.scoring.profile import GpuTasks, own_workers
+from jobs.scoring.refuse import refuse_clashes, refuse_nesting
 from jobs.scoring.scan import scan, whole_files
-from jobs.scoring.source import source_path
+from jobs.scoring.watch import watch_scoring
 from jobs.tables import Commit
-from udfs.read_shard import PROVENANCE
+from udfs.scoring.score_plan import ScorePlan
 from udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from jobs.config import Config
-
-
-class ScoreConfig(BaseModel):
-    """Section `score`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where an executor has it."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on CUDA, float32 on CPU."""
-    token_budget: int = Field(default=16_384, ge=1_024)
-    """Classifier tokens per forward pass."""
-    threads_per_task: int = Field(default=1, ge=1)
-    quarantine_tolerance: float = Field(default=0.01, ge=0, le=1)
-    """Largest share of documents that may be quarantined; above it the verb exits with 3."""
+    from jobs.scoring.cascade import Stage
 
 
 def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     """Scores the source under every policy and returns the counts. A source already scored is left alone.
 
+    "device" is what the devices did (`jobs.scoring.snapshot.device_figures`), absent where nothing was scored;
+    "cascade" what a cascade kept and saved (`jobs.scoring.cascade.achieved`).
+
     Raises ConfigError, InputError, BalanceError, QuarantineError.
     """
-    settings = _scorer_settings(config)
-    _refuse_nesting(config)
-    work = scan(config.source, spark)
-    _refuse_clashes(work.schema, config)
+    settings = scorer_settings(config)
+    refuse_nesting(config)
+    work = scan(config.source, spark, config.score.partition_mb)
+    refuse_clashes(work.schema, config)
     scores, quarantine = config.tables.table("scores"), config.tables.table("quarantine")
     commit = _commit(config, settings, work.versions)
+    device: dict[str, Any] = {}
     if not _is_current(scores.commit(spark), quarantine.commit(spark), commit):
-        scored = work.scored(spark, work.plan(settings)).persist(_disk_only())
-        try:
-            with whole_files(spark):
-                scored.count()  # fills the cache once, before the two tables read from it at the same time
-            doubled = duplicates(scored)
-            quarantine.replace(quarantined(scored, doubled, work.broken), commit)
-            kept = without_duplicates(scored, doubled).drop("reason", "detail")
-            scores.replace(kept, commit.model_copy(update={"counts": {"in": work.documents}}))
-        finally:
-            scored.unpersist()
-    return _counts(config, spark)
+        with watch_scoring(config.tables.folder, work.amount, config.score.progress_json) as watch:
+            stage = partial(work.scored, spark, gpu=_gpu_tasks(config))
+            plan, inputs = _with_cascade(config, spark, stage, work.plan(settings), work.documents)
+            scored = stage(replace(plan, progress=str(watch.folder))).persist(_disk_only())
+            try:
+                with step(spark, "score: read and score"), whole_files(spark), own_workers(spark):
+                    scored.count()  # fills the cache once, before the two tables read from it at the same time
+                doubled = duplicates(scored)
+                with step(spark, "score: write quarantine"):
+                    quarantine.replace(quarantined(scored, doubled, work.broken), commit)
+                kept = without_duplicates(scored, doubled).drop("reason", "detail")
+                with step(spark, "score: write scores"):
+                    written = {"inputs": commit.inputs | inputs, "counts": {"in": work.documents}}
+                    scores.replace(kept, commit.model_copy(update=written))
+            finally:
+                scored.unpersist()
+        device = {"device": watch.device()}
+    with step(spark, "score: count what was written"):
+        return _counts(config, spark) | _cascade_figures(config, spark) | device
 
 
-def _scorer_settings(config: "Config") -> ScorerSettings:
+def _with_cascade(
+    config: "Config", spark: "SparkSession", stage: "Stage", plan: ScorePlan, documents: int
+) -> tuple[ScorePlan, dict[str, Any]]:
+    """The plan with the configured cascade, thresholds chosen; and what the scores' commit says about it."""
+    settings = config.score.cascade
+    if settings is None:
+        return plan, {}
+    levels = token_thresholds(config.policies)
+    with step(spark, "score: choose the cascade's thresholds"), whole_files(spark), own_workers(spark):
+        thresholds = settings.thresholds or choose_thresholds(settings, stage, plan, levels, documents)
+    chosen = replace(plan.scorer, cascade=settings.probing(thresholds))
+    check = settings.sampling(documents, calibrate=False)
+    inputs = {"cascade": {"levels": levels, "thresholds": thresholds}}
+    return replace(plan, scorer=chosen, sampling=check), inputs
+
+
+def _cascade_figures(config: "Config", spark: "SparkSession") -> dict[str, Any]:
+    """What the cascade of the table that stands kept and saved on its sample."""
+    table = config.tables.table("scores")
+    commit, settings = table.commit(spark), config.score.cascade
+    if settings is None or commit is None:
+        return {}
+    said: Any = commit.inputs["cascade"]
+    return {"cascade": checked(table.read(spark), said["levels"], settings.probing(said["thresholds"]))}
+
+
+def scorer_settings(config: "Config") -> ScorerSettings:
     bundles = [(name, policy.bundle, load_bundle(name, policy)) for name, policy in config.policies.items()]
     return ScorerSettings(
         bundles=tuple((name, _reference(path), bundle.bundle_id) for name, path, bundle in sorted(bundles)),
+        backend=config.score.backend,
         device=config.score.device,
         dtype=config.score.dtype,
         token_budget=config.score.token_budget,
         threads=config.score.threads_per_task,
     )
+
+
+def _gpu_tasks(config: "Config") -> GpuTasks:
+    return GpuTasks(per_gpu=config.score.tasks_per_gpu, cpus=config.score.cpus_per_gpu_task)
 
 
 def _reference(bundle: str) -> str:
@@ -88,33 +119,6 @@ def _disk_only() -> Any:
     return StorageLevel.DISK_ONLY
 
 
-def _refuse_clashes(schema: pa.Schema, config: "Config") -> None:
-    """Names that would meet in one table; Spark does not tell capitals apart."""
-    ours = {"doc_id", "text_hash", "reason", "detail", *(field.name for field in PROVENANCE), *config.policies}
-    ours |= {f"doc_score_{policy}" for policy in config.policies}
-    ours |= {FIRST, "decision", "forget_spans", "action", "forget_bytes", "rule_id", "batch"}
-    clash = sorted(name for name in schema.names if name.lower() in ours)
-    if clash:
-        raise ConfigError(
-            f"source column {clash[0]!r} has a name that our tables need; rename the column or the policy"
-        )
-    text = config.source.columns.text
-    if text != "text" and "text" in (name.lower() for name in schema.names):
-        raise ConfigError(
-            "the masked table holds the text as `text`, but the source has another column of that name beside "
-            f"source.columns.text={text}; rename it in the source"
-        )
-
-
-def _refuse_nesting(config: "Config") -> None:
-    """Tables below the source's folder would be part of the source the next time."""
-    source = Path(source_path(config.source))
-    if source.is_dir() and config.tables.folder.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(
-            f"tables.root {config.tables.root} lies in source.path {config.source.path}; put it elsewhere"
-        )
-
-
 def _commit(config: "Config", settings: ScorerSettings, versions: dict[str, Any]) -> Commit:
     """Names what the table will hold: same source, columns and bundles, same name."""
     inputs = {
@@ -122,6 +126,8 @@ def _commit(config: "Config", settings: ScorerSettings, versions: dict[str, Any]
         "columns": config.source.columns.model_dump(),
         "bundles": {policy: bundle_id for policy, _, bundle_id in settings.bundles},
         "dtype": config.score.dtype,
+        "backend": config.score.backend,
+        "cascade": config.score.cascade and config.score.cascade.model_dump(),
     }
     return Commit(batch=content_id(inputs), inputs={"bundles": inputs["bundles"], "columns": inputs["columns"]})
 

@@ -21,7 +21,7 @@ from jobs.tracing.training import training
 from pretrain.shards.manifest import FILE_NAME as MANIFEST
 from udfs.decide_rows import policy_scores
 from udfs.scores import probabilities
-from udfs.scoring.score_rows import EMPTY, WINDOWED
+from udfs.scoring.score_plan import EMPTY, WINDOWED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

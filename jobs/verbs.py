@@ -20,11 +20,25 @@ class Verb:
     spark: bool = True
     model: str = "jobs.config:Config"
     asks_claude: bool = False
-    """Takes `--dry-run`."""
+    """Takes `--dry-run`, as `claude.dry_run`."""
+    estimate: "Verb | None" = None
+    """Takes `--dry-run`, which runs this verb instead."""
 
 
+ESTIMATE = Verb(
+    name="score --dry-run",
+    help="Say what scoring would take; write nothing.",
+    module="jobs.scoring.estimate",
+    spark=False,
+)
 VERBS = (
-    Verb(name="score", help="Score the source token by token: tables scores, quarantine.", module="jobs.score"),
+    Verb(
+        name="score",
+        help="Score the source token by token: tables scores, quarantine.",
+        module="jobs.score",
+        estimate=ESTIMATE,
+    ),
+    Verb(name="sweep", help="Count what is forgotten at each of many thresholds: table sweep.", module="jobs.sweep"),
     Verb(name="mask", help="Decide from stored scores what is forgotten: table masked.", module="jobs.mask"),
     Verb(name="export", help="Write Megatron shards with a loss mask.", module="jobs.export"),
     Verb(name="verify", help="Check every exported file against the manifest.", module="jobs.verify", spark=False),

@@ -38,6 +38,19 @@ def code_archive() -> str | None:
     return loader.archive if isinstance(loader, zipimporter) else None
 
 
+def own_temporary_folder() -> Path:
+    """This user's folder in the temporary folder, made if it is not there.
+
+    Raises PermissionError when somebody else has made it.
+    """
+    # One folder per user: a shared temporary folder must not let one user prepare another's files.
+    home = Path(tempfile.gettempdir()) / f"tokensieve-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.stat().st_uid != os.getuid():
+        raise PermissionError(f"{home} belongs to another user; remove it, or set TMPDIR to a folder of your own")
+    return home
+
+
 def _unpacked(archive: str, prefix: str) -> Path:
     with zipfile.ZipFile(archive) as file:
         entries = sorted(name for name in file.namelist() if name.startswith(prefix) and not name.endswith("/"))
@@ -45,12 +58,7 @@ def _unpacked(archive: str, prefix: str) -> Path:
     digest = hashlib.sha256()
     for name, data in contents.items():
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
-    # One folder per user: a shared temporary folder must not let one user prepare another's files.
-    home = Path(tempfile.gettempdir()) / f"tokensieve-{os.getuid()}"
-    home.mkdir(mode=0o700, exist_ok=True)
-    if home.stat().st_uid != os.getuid():
-        raise PermissionError(f"{home} belongs to another user; remove it, or set TMPDIR to a folder of your own")
-    target = home / f"{PurePosixPath(prefix).name}-{digest.hexdigest()[:16]}"
+    target = own_temporary_folder() / f"{PurePosixPath(prefix).name}-{digest.hexdigest()[:16]}"
     if not target.is_dir():
         _write(contents, target)
     return target

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from udfs.labels import DOCUMENT_SCHEMA
-from udfs.read_shard import PROVENANCE, Faults, Split, read_split
+from udfs.read_shard import PROVENANCE, Faults, read_split
+from udfs.reading.split import sent_splits
 from udfs.text_rows import document_ids, made_id, text_faults, text_hash
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadPlan:
-    """What a task reads: splits (none for a table that Spark reads), the source's columns, which is text and id.
+    """What every task does with its rows: the source's columns, which of them is text and which id.
 
     `carried` are columns of the source (or of PROVENANCE) that come along: (name in the output, name in the source).
     """
 
-    splits: tuple[Split, ...]
     schema: pa.Schema
     text: str
     id: str | None
@@ -34,11 +34,10 @@ class ReadPlan:
 
 
 def read_splits(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """For Parquet and JSONL: the input's column `id` counts into `plan.splits`."""
-    for batch in batches:
-        for at in batch.column("id").to_pylist():
-            for part in read_split(plan.splits[at], plan.schema):
-                yield _faulty(plan, part) if isinstance(part, Faults) else _documents(plan, part.batch)
+    """For Parquet and JSONL: the input's rows are `udfs.reading.split.TASK_SCHEMA`."""
+    for split in sent_splits(batches):
+        for part in read_split(split, plan.schema):
+            yield _faulty(plan, part) if isinstance(part, Faults) else _documents(plan, part.batch)
 
 
 def read_table_rows(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -6,13 +6,14 @@ All of it on flat arrays of a batch; nothing loops over documents.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from udfs.scores import grid_threshold
-from udfs.spans import Spans, bridge, dilate, overlay, owners, runs
+from udfs.spans import Spans, bridge, dilate, highest, overlay, owners, runs
 
 ACTIONS = ("keep", "mask", "hide", "drop")  # weakest first; the strongest that applies names the document's action
 
@@ -58,6 +59,18 @@ class PolicyScores:
     bounds_D1: np.ndarray  # int64, in tokens
     document_score_D: np.ndarray  # float, NaN for a document without tokens
 
+    @cached_property
+    def byte_offset_T1(self) -> np.ndarray:
+        """Where each token begins on the flat axis of the batch's bytes, and where the last one ends: int64 [T + 1]."""
+        offset_T1 = np.zeros(len(self.bytes_T) + 1, dtype=np.int64)
+        np.cumsum(self.bytes_T, out=offset_T1[1:])
+        return offset_T1
+
+    @property
+    def byte_bounds_D1(self) -> np.ndarray:
+        """The documents' bounds on the flat axis of the batch's bytes: int64 [D + 1]."""
+        return self.byte_offset_T1[self.bounds_D1]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
@@ -75,8 +88,7 @@ def token_spans(scores_T: np.ndarray, bounds_D1: np.ndarray, rule: Rule, thresho
     high = grid_threshold(rule.threshold or threshold)
     low = min(high, grid_threshold(rule.low_threshold)) if rule.low_threshold else high
     weak = runs(scores_T >= low, bounds_D1)
-    strong_T1 = np.concatenate([[0], np.cumsum(scores_T >= high)])
-    seeded = weak.where(strong_T1[weak.end_N] > strong_T1[weak.start_N])
+    seeded = weak if low == high else weak.where(highest(scores_T, weak) >= high)
     long = seeded.where(seeded.end_N - seeded.start_N >= rule.min_tokens)
     return dilate(bridge(long, rule.bridge_tokens, bounds_D1), rule.dilate_tokens, bounds_D1)
 
@@ -88,15 +100,15 @@ def decide(policies: list[tuple[Rule, float, PolicyScores]]) -> Decision:
     without a cascade threshold has no cascade here: the bundle's is filled in by whoever knows the bundle.
     A drop rule adds spans only to the documents that it drops: in all others its finding has no consequence.
     """
-    bounds = [_byte_bounds(scores) for _, _, scores in policies]
+    bounds = [scores.byte_bounds_D1 for _, _, scores in policies]
     byte_bounds_D1 = bounds[0]
     if any(not np.array_equal(byte_bounds_D1, other) for other in bounds[1:]):
         raise ValueError("two policies disagree on the length of a document: their scores are of different texts")
     layers, dropped_D = [], np.zeros(len(byte_bounds_D1) - 1, dtype=bool)
     for rule, threshold, scores in policies:
         spans = _byte_spans(token_spans(scores.scores_T, scores.bounds_D1, rule, threshold), scores)
-        spans = spans.where(_passes(rule, scores)[owners(spans.start_N, byte_bounds_D1)])
-        drops_D = _drops(rule, spans, scores, byte_bounds_D1)
+        spans = spans.where(passes(rule, scores)[owners(spans.start_N, byte_bounds_D1)])
+        drops_D = drops(rule, _forgotten(spans, byte_bounds_D1), np.diff(byte_bounds_D1), scores.document_score_D)
         dropped_D |= drops_D
         if rule.action == "drop":
             spans = spans.where(drops_D[owners(spans.start_N, byte_bounds_D1)])
@@ -113,41 +125,44 @@ def _settle(actions: list[str], layers: list[Spans], dropped_D: np.ndarray, byte
     action_D = np.zeros(len(dropped_D), dtype=np.int64)
     np.maximum.at(action_D, owner_N, strength_P[policy_N])
     action_D[dropped_D] = ACTIONS.index("drop")
-    forget_bytes_D = np.bincount(owner_N, spans.end_N - spans.start_N, minlength=len(dropped_D)).astype(np.int64)
     return Decision(
         spans=spans,
         policy_N=policy_N,
         action_D=action_D,
-        forget_bytes_D=forget_bytes_D,
+        forget_bytes_D=_forgotten(spans, byte_bounds_D1),
         byte_bounds_D1=byte_bounds_D1,
     )
 
 
-def _byte_bounds(scores: PolicyScores) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(scores.bytes_T)])[scores.bounds_D1]
+def _forgotten(spans: Spans, byte_bounds_D1: np.ndarray) -> np.ndarray:
+    """Bytes of each document that lie in spans, int64 [D]."""
+    owner_N, documents = owners(spans.start_N, byte_bounds_D1), len(byte_bounds_D1) - 1
+    return np.bincount(owner_N, spans.end_N - spans.start_N, minlength=documents).astype(np.int64)
 
 
 def _byte_spans(spans: Spans, scores: PolicyScores) -> Spans:
-    offsets_T1 = np.concatenate([[0], np.cumsum(scores.bytes_T)])
-    in_bytes = Spans(start_N=offsets_T1[spans.start_N], end_N=offsets_T1[spans.end_N])
+    offset_T1 = scores.byte_offset_T1
+    in_bytes = Spans(start_N=offset_T1[spans.start_N], end_N=offset_T1[spans.end_N])
     return in_bytes.where(in_bytes.end_N > in_bytes.start_N)
 
 
-def _passes(rule: Rule, scores: PolicyScores) -> np.ndarray:
+def passes(rule: Rule, scores: PolicyScores) -> np.ndarray:
     """bool [D]: not spared by the cascade. A score that is not a number spares nothing."""
     return ~(scores.document_score_D < (rule.cascade_threshold or 0.0))
 
 
-def _drops(rule: Rule, spans: Spans, scores: PolicyScores, byte_bounds_D1: np.ndarray) -> np.ndarray:
+def drops(rule: Rule, forgotten_D: np.ndarray, size_D: np.ndarray, document_score_D: np.ndarray) -> np.ndarray:
+    """bool [D]: documents that the rule drops as a whole.
+
+    Args: bytes in forget spans, int64 [D] or, of K decisions, [K, D], which gives bool [K, D]; bytes in all; document
+    scores.
+    """
     share = rule.drop_share
     if share is None and rule.action == "drop" and rule.drop_document_score is None:
         share = 0.0
-    drops_D = np.zeros(len(byte_bounds_D1) - 1, dtype=bool)
+    drops_D = np.zeros(forgotten_D.shape, dtype=bool)
     if share is not None:
-        forgotten_D = np.bincount(
-            owners(spans.start_N, byte_bounds_D1), spans.end_N - spans.start_N, minlength=len(drops_D)
-        )
-        drops_D |= forgotten_D > share * np.diff(byte_bounds_D1)
+        drops_D |= forgotten_D > share * size_D
     if rule.drop_document_score is not None:
-        drops_D |= np.nan_to_num(scores.document_score_D, nan=0.0) >= rule.drop_document_score
+        drops_D |= np.nan_to_num(document_score_D, nan=0.0) >= rule.drop_document_score
     return drops_D

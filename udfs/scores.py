@@ -39,7 +39,7 @@ def grid_threshold(probability: float) -> int:
     if not 0 < probability < 1:
         raise ValueError(f"a threshold is a probability between 0 and 1, not {probability}")
     logit = math.log(probability / (1 - probability))
-    return int(np.clip(math.ceil(logit / GRID_STEP - 1e-9) + GRID_ZERO, 0, 256))
+    return min(max(math.ceil(logit / GRID_STEP - 1e-9) + GRID_ZERO, 0), 256)
 
 
 def encode_lengths(lengths_T: np.ndarray, bounds_D1: np.ndarray) -> pa.BinaryArray:
@@ -57,13 +57,17 @@ def encode_lengths(lengths_T: np.ndarray, bounds_D1: np.ndarray) -> pa.BinaryArr
 
 
 def decode_lengths(column: pa.BinaryArray) -> tuple[np.ndarray, np.ndarray]:
-    """Token lengths int64 [T] and document bounds int64 [D+1] (in tokens) of a `token_bytes` column."""
+    """Token lengths int64 [T] and document bounds int64 [D+1] (in tokens) of a `token_bytes` column.
+
+    Raises ValueError when the last length is cut off, or as `flat_bytes`.
+    """
     packed, offsets_D1 = flat_bytes(column)
-    ends = np.flatnonzero(packed != CONTINUED)
-    total_P1 = np.concatenate([[0], np.cumsum(packed, dtype=np.int64)])
-    lengths_T = np.diff(total_P1[np.concatenate([[0], ends + 1])])
-    bounds_D1 = np.searchsorted(ends, offsets_D1, side="left").astype(np.int64)
-    return lengths_T, bounds_D1
+    continued = np.flatnonzero(packed == CONTINUED)  # hardly ever any: a token of 255 bytes or more
+    if len(continued) and continued[-1] == len(packed) - 1:
+        raise ValueError("token_bytes ends within a token's length: the scores table is damaged")
+    lengths_T = (np.delete(packed, continued) if len(continued) else packed).astype(np.int64)
+    np.add.at(lengths_T, continued - np.arange(len(continued)), CONTINUED)
+    return lengths_T, offsets_D1 - np.searchsorted(continued, offsets_D1)
 
 
 def binary_array(data: np.ndarray, bounds_D1: np.ndarray) -> pa.BinaryArray:

@@ -41,6 +41,15 @@ def runs(flags_T: np.ndarray, bounds_D1: np.ndarray) -> Spans:
     return Spans(start_N=start_N, end_N=last_N + 1)
 
 
+def highest(values_T: np.ndarray, spans: Spans) -> np.ndarray:
+    """The highest value, [N], within each span of the flat axis; spans are not empty."""
+    if not len(spans):
+        return values_T[:0]
+    edges_N2 = np.stack([spans.start_N, spans.end_N], axis=1).ravel()
+    last = len(edges_N2) - (edges_N2[-1] == len(values_T))  # reduceat takes no edge at the end of the axis
+    return np.maximum.reduceat(values_T, edges_N2[:last])[::2]
+
+
 def bridge(spans: Spans, gap: int, bounds_D1: np.ndarray) -> Spans:
     """Joins neighbours of one document that lie at most `gap` apart; gap 0 joins those that touch or overlap.
 
@@ -73,6 +82,9 @@ def overlay(layers: list[Spans], bounds_D1: np.ndarray) -> tuple[Spans, np.ndarr
     Returns disjoint sorted spans and the layer, int64 [N], that each belongs to. Neighbours that touch stay apart
     unless both layer and document agree.
     """
+    if len(layers) == 1:
+        alone = bridge(layers[0], 0, bounds_D1)
+        return alone, np.zeros(len(alone), dtype=np.int64)
     cuts_C = np.unique(np.concatenate([bounds_D1, *(s.start_N for s in layers), *(s.end_N for s in layers)]))
     layer_C = np.full(len(cuts_C), len(layers), dtype=np.int64)
     for layer in reversed(range(len(layers))):

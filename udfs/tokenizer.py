@@ -17,6 +17,7 @@ import pyarrow as pa
 from udfs.tokenizing import gpt2_pair
 from udfs.tokenizing.gigatoken_bpe import GigatokenBpe
 from udfs.tokenizing.hugging_face import HuggingFaceJson
+from udfs.tokenizing.pieces import encode, pieces
 from udfs.tokenizing.probe import difference, probe
 from udfs.tokenizing.texts import Backend, BackendUnfit, Encoded, Reference, Texts, byte_offsets
 from udfs.tokenizing.tiktoken_bpe import TiktokenBpe
@@ -36,7 +37,7 @@ class Tokenized:
         ids_T: int32 token ids.
         bytes_T: int32 UTF-8 bytes of each token; 0 where a token adds no byte of its own.
         bounds_D1: int64; document d has the tokens bounds_D1[d]:bounds_D1[d + 1].
-        failed: documents that could not be aligned, and why; they have no tokens here.
+        failed: documents that could not be aligned or are too long to be encoded, and why; they have no tokens here.
     """
 
     ids_T: np.ndarray
@@ -94,10 +95,14 @@ class ByteTokenizer:
         return tokenizer
 
     def encode(self, texts: Sequence[str] | pa.Array) -> Tokenized:
-        """Tokens of every text, without special tokens. Never raises for what a text holds: see `failed`."""
+        """Tokens of every text, without special tokens. Never raises for what a text holds: see `failed`.
+
+        A long text is encoded in pieces where that changes no token (udfs/tokenizing/cuts.py), else it has a limit.
+        """
         given = Texts(texts)
-        encoded, failed = self._backend.encode(given), dict(given.failed)
-        covered_D, size_D = encoded.covered_D(), np.diff(given.bounds_D1)
+        made = pieces(given, exact=self._reference.exact_cuts)
+        encoded, failed = encode(self._backend, made), given.failed | made.failed
+        covered_D, size_D = encoded.covered_D(), np.diff(made.texts.bounds_D1)
         for d in np.flatnonzero(covered_D != size_D).tolist():
             count = encoded.bounds_D1[d + 1] - encoded.bounds_D1[d]
             failed[d] = f"its {count} tokens cover {covered_D[d]} of {size_D[d]} UTF-8 bytes (tokenizer {self.path})"
@@ -106,7 +111,10 @@ class ByteTokenizer:
 
     def difference(self, texts: Sequence[str] | pa.Array) -> str | None:
         """Where the back end makes other tokens of these texts than the reference; None where it does not."""
-        return None if self._backend is self._reference else difference(self._reference, self._backend, Texts(texts))
+        if self._backend is self._reference:
+            return None
+        made = pieces(Texts(texts), exact=self._reference.exact_cuts)
+        return difference(self._reference, self._backend, made.texts.part(made.bounds_P1))
 
     def use_reference(self, why: str) -> None:
         """Encodes by the reference from now on; `passed_over` keeps why."""

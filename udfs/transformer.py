@@ -1,17 +1,19 @@
 """A packed transformer, causal or bidirectional: the block that the language-model encoders are made of.
 
 Pre-RMSNorm, rotary positions that restart in every document, squared ReLU, no biases, tied embedding (arXiv 2601.21571,
-appendix). Attention never crosses a document's bounds and nothing is padded: on a CPU it runs document by document,
-those of one length together; on CUDA by torch's jagged tensors. What is given up is muP's scaling of attention and
-learning rates, which only a sweep over widths needs.
+appendix). Attention never crosses a document's bounds and nothing is padded. What is given up is muP's scaling of
+attention and learning rates, which only a sweep over widths needs.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from udfs.block import Block
+from udfs.packed_row import PackedRow
+from udfs.rotary import rotary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +79,6 @@ SHAPES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """What all blocks share for one packed row of documents without empty ones."""
-
-    cos_T1E: Tensor  # float32; E = half a head
-    sin_T1E: Tensor
-    bounds_D1: Tensor  # on the device
-    lengths: list[int]  # of the documents, on the host
-    groups: list[tuple[int, int]]  # (documents, length) of neighbours of equal length
-
-
 class Transformer(nn.Module):
     """The blocks, their embedding, and the norm before the tied output layer."""
 
@@ -95,14 +86,18 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.dim, eps=1e-6)
         nn.init.normal_(self.embedding.weight, std=0.02)
 
-    def forward(self, ids_T: Tensor, bounds_D1: Tensor, layers: Sequence[int] | None = None) -> list[Tensor]:
-        """Runs T packed tokens; document d is ids_T[bounds_D1[d]:bounds_D1[d + 1]], ids and bounds int64.
+    def forward(
+        self, ids_T: Tensor, bounds_D1: Tensor | PackedRow, layers: Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """Runs T packed tokens, ids int64.
 
         Args:
+            bounds_D1: document d is ids_T[bounds_D1[d]:bounds_D1[d + 1]], int64, best on the CPU; or the row that was
+                made of them, by which two transformers share what they ask about it.
             layers: blocks, counted from 1, after which the residual stream is wanted; blocks above the highest do not
                 run. None: after the last one and the final norm, which `logits` takes.
 
@@ -116,10 +111,11 @@ class Transformer(nn.Module):
         if not wanted or not all(1 <= layer <= len(self.blocks) for layer in wanted):
             raise ValueError(f"layers {wanted} must be some of 1 to {len(self.blocks)}")
         x_TD = self.embedding(ids_T)
-        layout = _layout(bounds_D1, self.config) if len(ids_T) else None
+        row = bounds_D1 if isinstance(bounds_D1, PackedRow) else PackedRow(bounds_D1, ids_T.device)
+        tables = rotary(row, self.config.dim // self.config.heads, self.config.rope_base)
         after: dict[int, Tensor] = {}
         for layer, block in enumerate(self.blocks[: max(wanted)], start=1):
-            x_TD = x_TD if layout is None else block(x_TD, layout)
+            x_TD = block(x_TD, row, tables) if row.total else x_TD
             after[layer] = x_TD
         return [self.norm(x_TD)] if layers is None else [after[layer] for layer in wanted]
 
@@ -128,85 +124,22 @@ class Transformer(nn.Module):
         return functional.linear(x_TD, self.embedding.weight)
 
 
-def mirror(bounds_D1: Tensor) -> Tensor:
-    """Rows [T] that reverse every document within its bounds; applied twice it changes nothing."""
-    lengths_D = bounds_D1.diff()
-    ends_T = torch.repeat_interleave(bounds_D1[:-1] + bounds_D1[1:] - 1, lengths_D)
-    return ends_T - torch.arange(int(bounds_D1[-1]), device=bounds_D1.device)
-
-
 def check_layers(layers: Sequence[int]) -> None:
     """Raises ValueError unless `layers` names some different blocks, counted from 1."""
     if not layers or len(set(layers)) < len(layers) or not all(isinstance(n, int) and n >= 1 for n in layers):
         raise ValueError(f"layers must be different blocks, counted from 1, and at least one; found {list(layers)}")
 
 
-class _Block(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.heads, self.causal = config.heads, config.causal
-        self.norm_attention = nn.RMSNorm(config.dim, eps=1e-6)
-        self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
-        self.out = nn.Linear(config.dim, config.dim, bias=False)
-        self.norm_hidden = nn.RMSNorm(config.dim, eps=1e-6)
-        self.up = nn.Linear(config.dim, config.hidden, bias=False)
-        self.down = nn.Linear(config.hidden, config.dim, bias=False)
-        for into in (self.qkv, self.up):
-            nn.init.normal_(into.weight, std=config.dim**-0.5)
-        for back in (self.out, self.down):  # so that the residual stream does not grow with the depth
-            nn.init.normal_(back.weight, std=(2 * config.layers * back.in_features) ** -0.5)
-
-    def forward(self, x_TD: Tensor, layout: _Layout) -> Tensor:
-        x_TD = x_TD + self.out(self._attend(self.norm_attention(x_TD), layout))
-        return x_TD + self.down(functional.relu(self.up(self.norm_hidden(x_TD))).square())
-
-    def _attend(self, x_TD: Tensor, layout: _Layout) -> Tensor:
-        q_THE, k_THE, v_THE = self.qkv(x_TD).view(len(x_TD), 3, self.heads, -1).unbind(1)
-        q_THE, k_THE = _rotate(q_THE, layout), _rotate(k_THE, layout)
-        attend = _attend_jagged if x_TD.is_cuda else _attend_groups
-        return attend(q_THE, k_THE, v_THE, layout, self.causal).reshape(len(x_TD), -1)
-
-
-def _layout(bounds_D1: Tensor, config: TransformerConfig) -> _Layout:
-    bounds_D1 = torch.unique_consecutive(bounds_D1)  # an empty document has no row
-    starts_T = torch.repeat_interleave(bounds_D1[:-1], bounds_D1.diff())
-    position_T = torch.arange(len(starts_T), device=bounds_D1.device) - starts_T
-    pair_E = torch.arange(config.dim // config.heads // 2, device=bounds_D1.device)
-    # float64, because at position 1,000 a float32 angle is off by 6e-5.
-    angle_T1E = position_T[:, None, None] * config.rope_base ** (-pair_E.double() / len(pair_E))
-    lengths_D = bounds_D1.diff().cpu()
-    length_G, documents_G = torch.unique_consecutive(lengths_D, return_counts=True)
-    return _Layout(
-        cos_T1E=angle_T1E.cos().float(),
-        sin_T1E=angle_T1E.sin().float(),
-        bounds_D1=bounds_D1,
-        lengths=lengths_D.tolist(),
-        groups=list(zip(documents_G.tolist(), length_G.tolist())),
+def _block(config: TransformerConfig) -> Block:
+    made = Block(
+        norms=(nn.RMSNorm(config.dim, eps=1e-6), nn.RMSNorm(config.dim, eps=1e-6)),
+        dim=config.dim,
+        heads=config.heads,
+        hidden=config.hidden,
+        causal=config.causal,
     )
-
-
-def _rotate(x_THE: Tensor, layout: _Layout) -> Tensor:
-    """Turns the pairs of every head by their angle, in float32 whatever the weights are."""
-    left, right = x_THE.float().chunk(2, dim=-1)
-    cos, sin = layout.cos_T1E, layout.sin_T1E
-    return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1).to(x_THE.dtype)
-
-
-def _attend_groups(q_THE: Tensor, k_THE: Tensor, v_THE: Tensor, layout: _Layout, causal: bool) -> Tensor:
-    """Attention of every document with itself: neighbours of equal length in one call, without a mask."""
-    mixed, sizes = [], [documents * length for documents, length in layout.groups]
-    for (documents, length), *rows in zip(layout.groups, *(x.split(sizes) for x in (q_THE, k_THE, v_THE))):
-        q, k, v = (x.view(documents, length, *x.shape[1:]).transpose(1, 2) for x in rows)
-        mixed.append(functional.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2).flatten(0, 1))
-    return torch.cat(mixed)
-
-
-def _attend_jagged(q_THE: Tensor, k_THE: Tensor, v_THE: Tensor, layout: _Layout, causal: bool) -> Tensor:
-    """The same through one variable-length kernel."""
-    low, high = min(layout.lengths), max(layout.lengths)
-    q, k, v = (
-        torch.nested.nested_tensor_from_jagged(x.contiguous(), layout.bounds_D1, min_seqlen=low, max_seqlen=high)
-        for x in (q_THE, k_THE, v_THE)
-    )
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return functional.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2).values()
+    for into in (made.qkv, made.up):
+        nn.init.normal_(into.weight, std=config.dim**-0.5)
+    for back in (made.out, made.down):  # so that the residual stream does not grow with the depth
+        nn.init.normal_(back.weight, std=(2 * config.layers * back.in_features) ** -0.5)
+    return made

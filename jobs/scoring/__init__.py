@@ -1,2 +1,3 @@
-"""What `tokensieve score` is made of: `source` lists what there is, `scan` turns it into scored rows on Spark,
-`outcome` parts them into the scores table and the quarantine."""
+"""What `tokensieve score` is made of: `source` finds files, `shard` looks at one, `listing` settles what they share,
+`partitions` packs their splits into tasks, `scan` turns it into scored rows on Spark, `outcome` parts them into the
+scores table and the quarantine."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.scoring.source import BrokenFile
+from jobs.scoring.shard import BrokenFile
 from udfs.text_rows import made_id
 
 if TYPE_CHECKING:

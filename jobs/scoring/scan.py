@@ -1,10 +1,10 @@
 """The source on Spark, as scored rows or plain documents: what to read, which tasks read it, which schema comes back.
 
-Parquet and JSONL are listed here and read by executors (udfs/read_shard.py); Delta is read by Spark, whose snapshots
-know about partition values and deletion vectors.
+Parquet and JSONL are listed here and read by executors (udfs/read_shard.py), each task by its own splits; Delta is
+read by Spark, whose snapshots know about partition values and deletion vectors.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from jobs.errors import InputError
-from jobs.scoring.source import BrokenFile, Listing, SourceConfig, id_column, list_files, source_path
+from jobs.scoring.config import PARTITION_MB
+from jobs.scoring.listing import Listing, list_files
+from jobs.scoring.on_device import on_device
+from jobs.scoring.partitions import partitions
+from jobs.scoring.profile import GpuTasks, scoring_profile
+from jobs.scoring.shard import BrokenFile
+from jobs.scoring.snapshot import Work
+from jobs.scoring.source import SourceConfig, id_column, source_path
 from udfs.read_documents import ReadPlan, read_splits, read_table_rows
 from udfs.read_shard import PROVENANCE
-from udfs.scoring.score_rows import ScorePlan, score_rows, score_splits
+from udfs.reading.split import Split, task_table
+from udfs.scoring.score_plan import ScorePlan
+from udfs.scoring.score_rows import score_rows, score_splits
 from udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
@@ -24,36 +33,65 @@ if TYPE_CHECKING:
 Carried = tuple[tuple[str, str], ...]  # columns that come along: (name in the output, name in the source)
 
 
-def scan(source: SourceConfig, spark: "SparkSession") -> "FileScan | TableScan":
-    """Looks at the source. Raises InputError when there is nothing that can be scored."""
-    return TableScan(source, spark) if source.format == "delta" else FileScan(source)
+def scan(source: SourceConfig, spark: "SparkSession", partition_mb: float = PARTITION_MB) -> "FileScan | TableScan":
+    """Looks at the source; `partition_mb` megabytes of text are one task's, where Spark does not read the files itself.
+
+    Raises InputError when there is nothing that can be scored.
+    """
+    return TableScan(source, spark) if source.format == "delta" else FileScan(source, partition_mb)
 
 
 class FileScan:
     """Parquet or JSONL: listed by the driver, read by executors."""
 
-    def __init__(self, source: SourceConfig) -> None:
+    def __init__(self, source: SourceConfig, partition_mb: float = PARTITION_MB) -> None:
         self.listing: Listing = list_files(source)
+        self.partition_bytes = max(1, int(partition_mb * 2**20))
         self.schema = self.listing.schema
         self.broken = self.listing.broken
         self.documents = self.listing.documents
+        self.amount: Work = self.listing.amount
         self.versions: dict[str, Any] = dict(self.listing.files)
 
     def plan(self, scorer: ScorerSettings) -> ScorePlan:
         listing = self.listing
-        return ScorePlan(splits=listing.splits, schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer)
+        return ScorePlan(schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer)
 
-    def scored(self, spark: "SparkSession", plan: ScorePlan) -> "DataFrame":
-        """One partition per split: range puts id i in partition i, retried or not."""
-        splits = spark.range(0, len(plan.splits), 1, numPartitions=max(1, len(plan.splits)))
-        return splits.mapInArrow(partial(score_splits, plan), schema=spark_schema(plan.output_schema()))
+    def scored(self, spark: "SparkSession", plan: ScorePlan, gpu: GpuTasks) -> "DataFrame":
+        return self.tasks(spark).mapInArrow(
+            partial(on_device, score_splits, gpu.per_gpu, plan),
+            schema=spark_schema(plan.output_schema()),
+            profile=scoring_profile(spark, plan.scorer.device, gpu),
+        )
 
     def texts(self, spark: "SparkSession", carried: Carried = ()) -> "DataFrame":
         """The readable part of the source as `ReadPlan.output_schema`. Raises InputError as `_output_schema`."""
         listing = self.listing
-        plan = ReadPlan(splits=listing.splits, schema=listing.schema, text=listing.text, id=listing.id, carried=carried)
-        splits = spark.range(0, len(plan.splits), 1, numPartitions=max(1, len(plan.splits)))
-        return splits.mapInArrow(partial(read_splits, plan), schema=_output_schema(plan))
+        plan = ReadPlan(schema=listing.schema, text=listing.text, id=listing.id, carried=carried)
+        return self.tasks(spark).mapInArrow(partial(read_splits, plan), schema=_output_schema(plan))
+
+    def tasks(self, spark: "SparkSession") -> "DataFrame":
+        """One row for each task, its splits in it."""
+        size = self.partition_bytes
+        return spread(spark, partitions(self.listing.splits, target_bytes=size, slots=slots(spark)))
+
+
+def spread(spark: "SparkSession", tasks: Sequence[Sequence[Split]]) -> "DataFrame":
+    """A partition with one row of `udfs.reading.split.TASK_SCHEMA` for each task, in their order.
+
+    The rows go through a shuffle of a few kilobytes: a range of n distinct numbers over n partitions puts each in its
+    own, and a task that runs again finds the same row.
+    """
+    return spark.createDataFrame(task_table(tasks)).repartitionByRange(max(1, len(tasks)), "task")
+
+
+def slots(spark: "SparkSession") -> int:
+    """Tasks that the session would run at a time, as far as Spark says."""
+    from pyspark.sql import functions as F
+
+    if hasattr(spark, "_jsparkSession"):
+        return spark.sparkContext.defaultParallelism
+    return spark.range(2**16).select(F.spark_partition_id()).distinct().count()  # Spark Connect has no context
 
 
 class TableScan:
@@ -77,19 +115,24 @@ class TableScan:
         self.columns = columns
         self.broken: tuple[BrokenFile, ...] = ()
         self.documents = self.rows.count()
+        self.amount = Work(documents=self.documents, text_bytes=None)
         self.versions: dict[str, Any] = {"delta_version": version["version"]}
 
     def plan(self, scorer: ScorerSettings) -> ScorePlan:
         id_name = id_column(self.columns, self.schema.names)
-        return ScorePlan(splits=(), schema=self.schema, text=self.columns.text, id=id_name, scorer=scorer)
+        return ScorePlan(schema=self.schema, text=self.columns.text, id=id_name, scorer=scorer)
 
-    def scored(self, spark: "SparkSession", plan: ScorePlan) -> "DataFrame":
-        return self._rows().mapInArrow(partial(score_rows, plan), schema=spark_schema(plan.output_schema()))
+    def scored(self, spark: "SparkSession", plan: ScorePlan, gpu: GpuTasks) -> "DataFrame":
+        return self._rows().mapInArrow(
+            partial(on_device, score_rows, gpu.per_gpu, plan),
+            schema=spark_schema(plan.output_schema()),
+            profile=scoring_profile(spark, plan.scorer.device, gpu),
+        )
 
     def texts(self, spark: "SparkSession", carried: Carried = ()) -> "DataFrame":
         """The table as `ReadPlan.output_schema`; the caller wraps what it runs in `whole_files`."""
         id_name = id_column(self.columns, self.schema.names)
-        plan = ReadPlan(splits=(), schema=self.schema, text=self.columns.text, id=id_name, carried=carried)
+        plan = ReadPlan(schema=self.schema, text=self.columns.text, id=id_name, carried=carried)
         return self._rows().mapInArrow(partial(read_table_rows, plan), schema=_output_schema(plan))
 
     def _rows(self) -> "DataFrame":

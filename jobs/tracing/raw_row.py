@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.scoring.scan import whole_files
 from jobs.scoring.source import SourceConfig, source_path, source_root
-from udfs.read_shard import BATCH_ROWS, file_version, numbered_lines
+from udfs.read_shard import file_version, numbered_lines
+from udfs.reading.parquet_rows import open_parquet, steps
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -53,13 +53,13 @@ def read_raw_row(
 
 
 def _from_parquet(path: Path, row: int, column: str) -> Any:
-    with pq.ParquetFile(path) as file:
+    with open_parquet(str(path)) as file:
         for group in range(file.metadata.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if row >= rows:
                 row -= rows
                 continue
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column]):
+            for batch in steps(file, group, [column]):
                 if row < batch.num_rows:
                     return batch.column(column)[row].as_py()
                 row -= batch.num_rows

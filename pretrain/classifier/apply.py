@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pretrain.classifier.errors import FitError
-from udfs import packed_forward
+from udfs.scoring import packed_forward
 from udfs.tokenizer import ByteTokenizer, Tokenized
 
 _BATCH = 64  # documents that are tokenised at a time

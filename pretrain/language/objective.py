@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from pretrain.hashing import below, mixed, salt
 from pretrain.language.config import MaskedConfig, Objective
 from pretrain.language.corpus import Packed
-from udfs.transformer import Transformer, mirror
+from udfs.packed_row import PackedRow
+from udfs.transformer import Transformer
 
 LOGITS = 2**28  # in memory at once: 1 GiB in float32; more are made, and made again for the gradient, in chunks
 
@@ -34,9 +35,9 @@ class Task:
         return len(self.target_L)
 
     def to(self, device: torch.device) -> "Task":
-        """A copy there."""
-        names = ("ids_T", "bounds_N1", "place_L", "target_L")
-        return Task(**{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+        """A copy there, but for the bounds, which the model reads on the CPU."""
+        there = {name: getattr(self, name).to(device, non_blocking=True) for name in ("ids_T", "place_L", "target_L")}
+        return Task(**there, bounds_N1=self.bounds_N1)
 
 
 def task(objective: Objective, row: Packed, *, masked: MaskedConfig, mask_id: int, seed: int, step: int) -> Task:
@@ -78,7 +79,7 @@ def _next(row: Packed) -> Task:
 
 def _previous(row: Packed) -> Task:
     """`_next` of pieces reversed by the encoder's own mirror, so that training and scoring cannot differ."""
-    back_T = mirror(torch.from_numpy(row.bounds_N1)).numpy()
+    back_T = PackedRow(torch.from_numpy(row.bounds_N1), torch.device("cpu")).mirror_T.numpy()
     return _next(Packed(ids_T=row.ids_T[back_T], bounds_N1=row.bounds_N1, key_N=row.key_N, origin=row.origin))
 
 

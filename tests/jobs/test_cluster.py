@@ -120,7 +120,7 @@ def test_installed_from_the_wheel_alone_presets_and_bundles_are_found(wheel, bar
     environment = clean_environment(bare_python) | {"PYTHONPATH": str(target)}
     code = (
         "import json, jobs; from jobs.config import load_config; from jobs.policies import rule_set;"
-        "from jobs.scoring.source import list_files; from jobs.exporting.tokenizer import tokenizer_info;"
+        "from jobs.scoring.listing import list_files; from jobs.exporting.tokenizer import tokenizer_info;"
         "c = load_config('demo');"
         "print(json.dumps([jobs.__file__, rule_set(c.policies).rule_id, list_files(c.source).documents,"
         "tokenizer_info(c.export)[1].vocab_size]))"

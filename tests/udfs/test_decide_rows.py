@@ -5,7 +5,7 @@ import pytest
 from udfs.decide_rows import DECISION_TYPE, decide_rows
 from udfs.rule import Rule
 from udfs.scores import binary_array, encode_lengths
-from udfs.scoring.score_rows import POLICY_TYPE
+from udfs.scoring.score_plan import POLICY_TYPE
 
 
 def column(lengths: list[list[int]], scores: list[list[int]]) -> pa.StructArray:
@@ -19,6 +19,7 @@ def column(lengths: list[list[int]], scores: list[list[int]]) -> pa.StructArray:
         binary_array(flat, score_bounds),
         pa.array([0.5] * len(lengths), pa.float32()),
         pa.array([0] * len(lengths), pa.int32()),
+        pa.nulls(len(lengths), pa.float32()),
     ]
     return pa.StructArray.from_arrays(children, fields=list(POLICY_TYPE))
 

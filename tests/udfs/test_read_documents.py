@@ -8,26 +8,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.scoring.shard import Shard, inspect
 from udfs.labels import DOCUMENT_SCHEMA
 from udfs.read_documents import ReadPlan, read_splits, read_table_rows
-from udfs.read_shard import Split, file_version
+from udfs.read_shard import Split
+from udfs.reading.split import task_table
 from udfs.text_rows import document_ids, made_id, text_faults, text_hash
 
 SCHEMA = pa.schema([("text", pa.string()), ("id", pa.int64()), ("domain", pa.string())])
 
 
-def split_of(path: Path, rows: int, format: str = "parquet") -> Split:
-    groups = ((0, 0, rows),)
-    return Split(path=str(path), name=path.name, version=file_version(str(path)), format=format, row_groups=groups)
+def splits_of(*paths: Path, format: str = "parquet") -> list[Split]:
+    looked = [inspect(str(path), str(path.parent), format, "text") for path in paths]
+    return [split for shard in looked if isinstance(shard, Shard) for split in shard.splits]
 
 
-def plan_of(*splits: Split, id: str | None = "id", carried=()) -> ReadPlan:
-    return ReadPlan(splits=splits, schema=SCHEMA, text="text", id=id, carried=carried)
+def plan_of(id: str | None = "id", carried=()) -> ReadPlan:
+    return ReadPlan(schema=SCHEMA, text="text", id=id, carried=carried)
 
 
-def read(plan: ReadPlan) -> list[dict]:
-    tasks = pa.RecordBatch.from_pydict({"id": list(range(len(plan.splits)))})
-    batches = list(read_splits(plan, [tasks]))
+def read(plan: ReadPlan, splits: list[Split]) -> list[dict]:
+    batches = list(read_splits(plan, task_table([splits]).to_batches()))
     assert {batch.schema for batch in batches} == {plan.output_schema()}
     return [row for batch in batches for row in batch.to_pylist()]
 
@@ -40,7 +41,7 @@ def parquet(path: Path, texts: list[str | None]) -> Path:
 
 def test_rows_become_documents_with_ids_as_text_and_the_hash_of_the_text(tmp_path):
     path = parquet(tmp_path / "a.parquet", ["é", None, ""])
-    assert read(plan_of(split_of(path, 3))) == [
+    assert read(plan_of(), splits_of(path)) == [
         {"doc_id": made_id("a.parquet", 0), "text": "é", "text_hash": text_hash("é"), "note": None},
         {"doc_id": "1", "text": None, "text_hash": None, "note": "null_text: the text column is null"},
         {"doc_id": "2", "text": "", "text_hash": text_hash(""), "note": None},
@@ -57,9 +58,9 @@ def test_ids_and_hashes_do_not_depend_on_the_process():
 
 def test_columns_of_the_source_come_along_under_the_given_name_and_are_null_for_faults(tmp_path):
     good, lost = parquet(tmp_path / "a.parquet", ["x"]), parquet(tmp_path / "b.parquet", ["y", "z"])
-    splits = split_of(good, 1), split_of(lost, 2)
+    splits = splits_of(good, lost)
     lost.unlink()
-    rows = read(plan_of(*splits, carried=(("label", "domain"), ("file", "source_file"), ("row", "source_row"))))
+    rows = read(plan_of(carried=(("label", "domain"), ("file", "source_file"), ("row", "source_row"))), splits)
     assert [(row["label"], row["file"], row["row"]) for row in rows] == [
         ("medicine", "a.parquet", 0),
         (None, "b.parquet", None),
@@ -75,7 +76,7 @@ def test_bad_lines_cost_only_themselves(tmp_path):
     path = tmp_path / "a.jsonl"
     lines = [json.dumps({"text": "one", "id": 1}), "{broken", json.dumps({"text": "\ud800", "id": 3})]
     path.write_text("\n".join([*lines, json.dumps({"text": "four", "id": 4})]))
-    rows = {row["text"] or row["doc_id"]: row for row in read(plan_of(split_of(path, 4, "jsonl")))}
+    rows = {row["text"] or row["doc_id"]: row for row in read(plan_of(), splits_of(path, format="jsonl"))}
     assert list(rows) == [made_id("a.jsonl", 1), "one", made_id("a.jsonl", 2), "four"]
     assert rows[made_id("a.jsonl", 1)]["note"].startswith("malformed_json: a.jsonl: ")
     assert rows[made_id("a.jsonl", 2)]["note"].startswith("invalid_text: a.jsonl: ")

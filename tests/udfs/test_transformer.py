@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from udfs.transformer import SHAPES, Transformer, TransformerConfig, mirror
+from udfs.transformer import SHAPES, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(vocab_size=50, dim=16, layers=3, heads=2, hidden=32, causal=True)
 
@@ -139,12 +139,6 @@ def test_no_tokens_give_no_features(model):
     empty = torch.zeros(0, dtype=torch.long)
     assert [x.shape for x in model(empty, torch.tensor([0]), [1, 3])] == [(0, 16), (0, 16)]
     assert model(empty, torch.tensor([0, 0]))[0].shape == (0, 16)
-
-
-def test_mirror_reverses_every_document_in_its_place():
-    rows_T = mirror(torch.tensor([0, 3, 3, 4, 8]))
-    assert rows_T.tolist() == [2, 1, 0, 3, 7, 6, 5, 4]
-    assert rows_T[rows_T].tolist() == list(range(8))
 
 
 def test_bfloat16_keeps_far_positions_exact():

@@ -25,7 +25,11 @@ class Encoder(Protocol):
     dim: int
 
     def __call__(self, ids_T: "LongTensor", bounds_D1: "LongTensor") -> "Tensor":
-        """Features [T, dim] of T packed tokens; document d is ids_T[bounds_D1[d]:bounds_D1[d + 1]]."""
+        """Features [T, dim] of T packed tokens; document d is ids_T[bounds_D1[d]:bounds_D1[d + 1]].
+
+        Bounds belong on the CPU wherever the ids are: from a GPU they must be fetched, which waits for it. An encoder
+        that pads or reads ids of its own says how many rows it computes, by `computed_rows(lengths_D) -> int`.
+        """
         ...
 
 

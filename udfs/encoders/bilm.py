@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from udfs.transformer import FeatureConfig, Transformer, mirror
+from udfs.packed_row import PackedRow
+from udfs.transformer import FeatureConfig, Transformer
 
 
 def build(shape: dict[str, Any]) -> "BiLM":
@@ -31,7 +32,7 @@ class BiLM(nn.Module):
 
     def forward(self, ids_T: Tensor, bounds_D1: Tensor) -> Tensor:
         """Features [T, 2 * dim * layers]: left then right half of each chosen layer; bounds_D1 as in `Encoder`."""
-        mirror_T = mirror(bounds_D1)
-        left = self.left(ids_T, bounds_D1, self.config.layers)
-        right = self.right(ids_T[mirror_T], bounds_D1, self.config.layers)
-        return torch.cat([x for pair in zip(left, (x_TD[mirror_T] for x_TD in right)) for x in pair], dim=1)
+        row = PackedRow(bounds_D1, ids_T.device)
+        left = self.left(ids_T, row, self.config.layers)
+        right = self.right(ids_T[row.mirror_T], row, self.config.layers)
+        return torch.cat([x for pair in zip(left, (x_TD[row.mirror_T] for x_TD in right)) for x in pair], dim=1)

@@ -1,8 +1,9 @@
 """Any Hugging Face encoder (BERT, RoBERTa, MiniLM, ModernBERT and their like), read from its configuration alone.
 
-Every document is a row of its own between the ids that the model expects around a text; rows of like length are padded
-together under a mask, so positions restart and nothing crosses a bound. A feature is the output of a chosen block,
-before any final norm. What is given up is variable-length attention: a padded row costs up to a third more.
+Every document stands between the ids that the model expects around a text. Where the family of models allows it all
+documents make one row (`udfs/hugging_face_attention.py`); else rows of like length are padded together under a mask.
+Either way positions restart and nothing crosses a bound. A feature is the output of a chosen block, before any final
+norm.
 """
 
 import inspect
@@ -10,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from udfs.encoders import EncoderError
+from udfs.packed_row import PackedRow
 from udfs.transformer import check_layers
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 # Where families of models keep their blocks.
 _BLOCKS = ("encoder.layer", "layers", "transformer.layer", "encoder.layers")
 _PADDED_TOKENS = 16_384  # of one call of the model
-_SHORTEST = 0.75  # of the longest row in a call
+_SHORTEST = 0.9  # of the longest row in a call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,42 +58,79 @@ def build(shape: dict[str, Any]) -> "HuggingFace":
 
 
 class HuggingFace(nn.Module):
-    """`model` is the transformers model. `max_tokens`: the longest document that it has positions for, None: any."""
+    """`model` is the transformers model.
+
+    Attributes:
+        max_tokens: the longest document that it has positions for, None: any.
+        packed: whether all documents make one row; else they are padded.
+        first_position: the position of a row's first token.
+    """
 
     def __init__(self, config: HuggingFaceConfig) -> None:
         super().__init__()
         self.config = config
         cut = model_config(config.model, max(config.layers))
         self.options = no_pooling(cut)
+        self.packed = _packs(cut)
         self.model = model_class(cut)(cut, **self.options)
         self.dim = cut.hidden_size * len(config.layers)
         self._chosen = [_blocks(self.model, cut.num_hidden_layers)[layer - 1] for layer in config.layers]
-        positions = _positions(self.model)
-        self.max_tokens = None if positions is None else positions - len(config.before) - len(config.after)
+        self._outer = len(config.before) + len(config.after)
+        positions, self.first_position = _positions(self.model)
+        self.max_tokens = None if positions is None else positions - self._outer
 
     def forward(self, ids_T: Tensor, bounds_D1: Tensor) -> Tensor:
         """Features [T, dim] in the order of the chosen layers; bounds_D1 as in `Encoder`.
 
         Raises ValueError for a document longer than `max_tokens`.
         """
-        lengths_D = bounds_D1.diff()
-        longest = int(lengths_D.max()) if len(lengths_D) else 0
-        if self.max_tokens is not None and longest > self.max_tokens:
+        row = PackedRow(bounds_D1, ids_T.device)
+        if self.max_tokens is not None and row.longest > self.max_tokens:
             raise ValueError(
-                f"a window of {longest} tokens, but this model has positions for {self.max_tokens}; "
+                f"a window of {row.longest} tokens, but this model has positions for {self.max_tokens}; "
                 f"set the bundle's window to at most {self.max_tokens}"
             )
-        if not longest:
+        if not row.total:
             return next(self.model.parameters()).new_zeros(0, self.dim)
-        found = [self._rows(ids_T, bounds_D1[:-1][some], lengths_D[some]) for some in _groups(lengths_D)]
+        if self.packed:
+            return self._row(ids_T, row)
+        found = [self._rows(ids_T, row, some) for some in _groups(row.lengths_D)]
         rows_T = torch.cat([rows for rows, _ in found])
         return torch.cat([features for _, features in found])[torch.argsort(rows_T)]
 
-    def _rows(self, ids_T: Tensor, starts_B: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows [N] of the packed documents at `starts_B`, and their features [N, dim]."""
-        first, extra = len(self.config.before), len(self.config.before) + len(self.config.after)
-        column_L = torch.arange(int(lengths_B.max()) + extra, device=ids_T.device)
-        offset_BL = (column_L - first).expand(len(starts_B), -1)
+    def computed_rows(self, lengths_D: np.ndarray) -> int:
+        """Rows that the model computes for documents of these lengths: the ids around them and padding included."""
+        lengths_D = lengths_D[lengths_D > 0]
+        if self.packed:
+            return int(lengths_D.sum() + self._outer * len(lengths_D))
+        return sum(len(some) * (int(lengths_D[some].max()) + self._outer) for some in _groups(lengths_D))
+
+    def _row(self, ids_T: Tensor, row: PackedRow) -> Tensor:
+        """All documents in one row of R ids, those around them included."""
+        wide = PackedRow(torch.from_numpy(np.cumsum([0, *(row.lengths_D + self._outer)])), ids_T.device)
+        own_T = torch.arange(row.total, device=ids_T.device) + row.document_T * self._outer + len(self.config.before)
+        ids_R = ids_T.new_empty(wide.total).index_copy_(0, own_T, ids_T)
+        first_D, end_D = wide.bounds_D1[:-1].long(), wide.bounds_D1[1:].long()
+        for at, token in enumerate(self.config.before):
+            ids_R.index_fill_(0, first_D + at, token)
+        for at, token in enumerate(reversed(self.config.after), start=1):
+            ids_R.index_fill_(0, end_D - at, token)
+        features_1RD = self.outputs(
+            ids_R[None],
+            # A mask of four axes is passed on as it is, and the packed attention looks at none.
+            torch.zeros(1, 1, 1, 1, device=ids_T.device),
+            position_ids=wide.position_T[None] + self.first_position,
+            packed_row=wide,
+        )
+        return features_1RD[0][own_T]
+
+    def _rows(self, ids_T: Tensor, row: PackedRow, some: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Rows [N] of some of the packed documents, and their features [N, dim]."""
+        chosen_B = torch.from_numpy(some).to(ids_T.device)
+        starts_B, lengths_B = row.bounds_D1[:-1].long()[chosen_B], row.bounds_D1.diff().long()[chosen_B]
+        first, longest = len(self.config.before), int(row.lengths_D[some].max())
+        column_L = torch.arange(longest + self._outer, device=ids_T.device)
+        offset_BL = (column_L - first).expand(len(some), -1)
         own_BL = (offset_BL >= 0) & (offset_BL < lengths_B[:, None])
         rows_N = (starts_B[:, None] + offset_BL)[own_BL]
         ids_BL = torch.zeros_like(offset_BL)
@@ -100,11 +140,11 @@ class HuggingFace(nn.Module):
         ids_BL[:, :first] = ids_T.new_tensor(self.config.before)
         for at, token in enumerate(self.config.after):
             ids_BL[offset_BL == lengths_B[:, None] + at] = token
-        features_BLD = self._outputs(ids_BL, (column_L < lengths_B[:, None] + extra).long())
+        features_BLD = self.outputs(ids_BL, (column_L < lengths_B[:, None] + self._outer).long())
         return rows_N, features_BLD[own_BL]
 
-    def _outputs(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
-        """Outputs of the chosen blocks side by side, [B, L, dim]."""
+    def outputs(self, ids_BL: Tensor, mask_BL: Tensor, **options: Any) -> Tensor:
+        """Outputs of the chosen blocks side by side, [B, L, dim]; `options` are more arguments of the model."""
         outputs: dict[int, Tensor] = {}
 
         def keep(at: int, output: Any) -> None:
@@ -115,7 +155,7 @@ class HuggingFace(nn.Module):
             for at, block in enumerate(self._chosen)
         ]
         try:
-            self.model(input_ids=ids_BL, attention_mask=mask_BL)
+            self.model(input_ids=ids_BL, attention_mask=mask_BL, **options)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -173,19 +213,32 @@ def _blocks(model: nn.Module, count: int) -> nn.ModuleList:
     )
 
 
-def _positions(model: nn.Module) -> int | None:
-    """Tokens that the model has positions for, those of `before` and `after` counted."""
+def _packs(config: "PretrainedConfig") -> bool:
+    """Whether documents can share a row; the configuration then names our attention."""
+    from udfs.hugging_face_attention import FAMILIES, PACKED, register
+
+    shared_keys = getattr(config, "num_key_value_heads", None) not in (None, config.num_attention_heads)
+    if config.model_type not in FAMILIES or getattr(config, "is_decoder", False) or shared_keys:
+        return False
+    register()
+    config._attn_implementation = PACKED
+    return True
+
+
+def _positions(model: nn.Module) -> tuple[int | None, int]:
+    """Tokens that the model has positions for, those of `before` and `after` counted, and a row's first position."""
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             # RoBERTa's positions begin after the padding id.
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-    return getattr(model.config, "max_position_embeddings", None)
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - first, first
+    return getattr(model.config, "max_position_embeddings", None), 0
 
 
-def _groups(lengths_D: Tensor) -> Iterator[Tensor]:
+def _groups(lengths_D: np.ndarray) -> Iterator[np.ndarray]:
     """Documents (indices) to run together: sorted by length, of like length, within the budget of padded tokens."""
-    sorted_D, order_D = torch.sort(lengths_D, descending=True, stable=True)
-    lengths = sorted_D[sorted_D > 0].tolist()
+    order_D = np.argsort(-lengths_D, kind="stable")
+    lengths = lengths_D[order_D].tolist()
     first = 0
     while first < len(lengths):
         longest, stop = lengths[first], first + 1

@@ -1,8 +1,8 @@
 """One model a device: a process that loads a model there holds the device's lease, a file lock that the kernel frees.
 
 Spark gives the tasks of one GPU to whichever Python worker is idle, and idle workers keep their models. So a worker
-that needs a device asks for it, and a watcher thread of an idle holder drops the model and lets go; a holder with a task
-keeps both. Only processes that share a temporary folder see each other; what a handover costs is one more load.
+that needs a device asks for it, and a thread of an idle holder drops the model and lets go; a holder with a task keeps
+both. A handover costs one more load. Only processes that share a temporary folder see each other.
 """
 
 import fcntl
@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO
 
 POLL_SECONDS = 0.2
+ASK_POLLS = 15  # before the holder of the device's next place is asked; longer than LINGER_SECONDS
 LINGER_SECONDS = 1.0  # a holder that is asked waits so long for a next task, which would find its model loaded
 WARN_AFTER_SECONDS, WARN_EVERY_SECONDS = 5.0, 60.0
-JOURNAL_BYTES = 1_000_000  # a longer journal is begun anew by the next holder
+JOURNAL_BYTES = 1_000_000  # the next holder begins a longer journal anew
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,11 @@ class DeviceLease:
         self._drop = drop
         self._folder = folder
         self._state = threading.Lock()  # guards the two below between the tasks' thread and the watcher
-        self._place: _Place | None = None
+        self._place: Place | None = None
         self._busy = False
 
     @contextmanager
-    def task(self, device: str, copies: int = 1) -> "Iterator[_Place]":
+    def task(self, device: str, copies: int = 1) -> "Iterator[Place]":
         """Inside, this process is one of at most `copies` that have a model on the device; waits for its turn.
 
         `device` names the physical device, the same for every process that can use it.
@@ -63,8 +64,8 @@ class DeviceLease:
         with self._state:
             if self._busy:
                 raise RuntimeError(f"device {device}: a task of this process (pid {os.getpid()}) is using a device")
-            stem = (self._folder or lease_folder()) / re.sub(r"[^\w.-]", "_", device)
-            places = [_Place(Path(f"{stem}.{number}")) for number in range(copies)]
+            folder = self._folder or lease_folder()
+            places = [Place(folder, device, number) for number in range(copies)]
             if self._place is not None and self._place not in places:
                 self._let_go()
             if self._place is None:
@@ -72,7 +73,7 @@ class DeviceLease:
                 threading.Thread(target=self._watch, args=(self._place,), daemon=True).start()
             self._busy = True
 
-    def _watch(self, place: "_Place") -> None:
+    def _watch(self, place: "Place") -> None:
         """Lets go once the place was wanted for LINGER_SECONDS in which no task came."""
         wanted_since = None
         while True:
@@ -96,15 +97,17 @@ class DeviceLease:
         self._place = None
 
 
-class _Place:
+class Place:
     """Room for one model on a device: a file that its holder locks and keeps a journal in, and one that askers lock."""
 
-    def __init__(self, stem: Path) -> None:
+    def __init__(self, folder: Path, device: str, number: int) -> None:
+        stem = folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', device)}.{number}"
+        self.device = device
         self._lease, self._asked = Path(f"{stem}.lease"), Path(f"{stem}.asked")
         self._file: IO[str] | None = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Place) and self._lease == other._lease
+        return isinstance(other, Place) and self._lease == other._lease
 
     __hash__ = None  # type: ignore[assignment]  # compared, never a key
 
@@ -164,24 +167,19 @@ def lease_folder() -> Path:
     return folder
 
 
-def _wait_for_one(places: "list[_Place]") -> "_Place":
+def _wait_for_one(places: "list[Place]") -> "Place":
     """Locks one of the places, asking their holders one after the other, so that only one of them drops its model."""
     began, warn_at = time.monotonic(), WARN_AFTER_SECONDS
     for turn in count(os.getpid()):
-        free = next((place for place in places if place.try_lock()), None)
-        if free is not None:
-            return free
-        asked = places[turn % len(places)]
-        with asked.asking():
-            until = time.monotonic() + 2 * (LINGER_SECONDS + POLL_SECONDS)
-            while time.monotonic() < until:
-                time.sleep(POLL_SECONDS / 2)
-                free = next((place for place in places if place.try_lock()), None)
-                if free is not None:
-                    return free
+        with places[turn % len(places)].asking():
+            for _ in range(ASK_POLLS):
+                for place in places:
+                    if place.try_lock():
+                        return place
                 waited = time.monotonic() - began
                 if waited >= warn_at:
-                    holders = ", ".join(place.holder() for place in places)
-                    log.warning("waiting for %s since %.0f s: %s has it", asked, waited, holders)
+                    holders = " and ".join(place.holder() for place in places)
+                    log.warning("waited %.0f s for %s, which %s holds", waited, places[0].device, holders)
                     warn_at = waited + WARN_EVERY_SECONDS
+                time.sleep(POLL_SECONDS)
     raise AssertionError("count never ends")

@@ -4,6 +4,7 @@ One Meter per task, written by the thread that computes and read by the one that
 """
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 
@@ -13,8 +14,9 @@ class Reading:
 
     Attributes:
         documents: scored so far. quarantined: that could not be.
-        text_bytes: UTF-8 bytes of both. tokens: classifier tokens of scored documents.
+        text_bytes: UTF-8 bytes of scored ones. tokens: classifier tokens of scored documents.
         read: tokens that the windows hold, overlaps counted twice. computed: rows that the device computed for them.
+        settled: of `read`, about what belongs to documents that were given out; the rest is under way.
         skipped: tokens of documents that a cascade did not look into.
         busy_s, wall_s: seconds that the device computed, and since the first pack was handed to it.
         token_budget: of a pack, after halving. out_of_memory: how often the device's memory did not suffice.
@@ -25,6 +27,7 @@ class Reading:
     text_bytes: int = 0
     tokens: int = 0
     read: int = 0
+    settled: int = 0
     computed: int = 0
     skipped: int = 0
     busy_s: float = 0.0
@@ -48,6 +51,15 @@ class Reading:
         return self.tokens / self.wall_s if self.wall_s else 0.0
 
 
+def total(readings: Iterable[Reading]) -> Reading:
+    """The sum over tasks; of token budgets the smallest, as of the device that had least memory."""
+    readings = list(readings)
+    names = [name for name in Reading.__dataclass_fields__ if name != "token_budget"]
+    sums = {name: sum(getattr(reading, name) for reading in readings) for name in names}
+    budgets = [reading.token_budget for reading in readings if reading.token_budget]
+    return Reading(**sums, token_budget=min(budgets, default=0))
+
+
 @dataclass(kw_only=True)
 class Meter:
     """Counters of one task; see `Reading`."""
@@ -57,6 +69,7 @@ class Meter:
     text_bytes: int = 0
     tokens: int = 0
     read: int = 0
+    settled: int = 0
     computed: int = 0
     skipped: int = 0
     busy_s: float = 0.0
@@ -64,6 +77,8 @@ class Meter:
     out_of_memory: int = 0
     began: float | None = field(default=None)
     ended: float = 0.0
+    busy: Callable[[], float] | None = None
+    """Says how many seconds the device has computed; asked when a pack's values have come back."""
 
     def start(self) -> None:
         """The first pack is about to be handed over; later calls change nothing."""
@@ -73,7 +88,15 @@ class Meter:
         """A pack's values have come back."""
         self.read += read
         self.computed += computed
+        self.busy_s = self.busy() if self.busy else self.busy_s
         self.ended = time.perf_counter()
+
+    def given(self, *, documents: int, quarantined: int, text_bytes: int) -> None:
+        """Rows leave the task."""
+        self.documents += documents
+        self.quarantined += quarantined
+        self.text_bytes += text_bytes
+        self.settled = self.read
 
     def reading(self) -> Reading:
         """The state now; time counts until the last pack that came back."""

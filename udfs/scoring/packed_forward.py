@@ -27,8 +27,8 @@ def token_values(
 ) -> np.ndarray:
     """What `read(ids_P, bounds_N1) -> [P, width]` says of all tokens, in float32: float32 [T, width].
 
-    `read` gets packs of windows on the device, ids int64 [P] and window bounds int64 [N + 1]; window, margin and budget
-    are in tokens.
+    `read` gets packs of windows, ids int64 [P] on the device and window bounds int64 [N + 1] on the CPU; window, margin
+    and budget are in tokens.
     """
     import torch
 
@@ -37,7 +37,7 @@ def token_values(
     for pack in packs(cuts.lengths_W, token_budget):
         ids_P, bounds_N1 = gather(tokens.ids_T, tokens.bounds_D1, cuts, pack)
         with torch.inference_mode():
-            values_PK = read(torch.from_numpy(ids_P).to(device), torch.from_numpy(bounds_N1).to(device))
+            values_PK = read(torch.from_numpy(ids_P).to(device), torch.from_numpy(bounds_N1))
         from_P, _ = kept(cuts, pack)
         scatter(values_PK.cpu().numpy()[from_P], tokens.bounds_D1, cuts, pack, out_T=values_TK)
     return values_TK

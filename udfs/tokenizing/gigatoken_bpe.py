@@ -16,7 +16,7 @@ from udfs.tokenizing.texts import BackendUnfit, Encoded, Reference, Texts
 
 # gigatoken remembers every word that it has seen, without a limit: 88 MB of English cost next to nothing, random
 # letters five bytes a byte. So it is made anew after so many bytes of text, which takes a sixth of a second.
-FRESH_AFTER = 512 * 2**20
+FRESH_AFTER = 256 * 2**20
 _SCHEMES = {"gpt2": "gpt2", "r50k_base": "gpt2", "cl100k_base": "gpt4", "o200k_base": "o200k"}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from udfs.tokenizing.byte_level import byte_table, is_plain_byte_level
+from udfs.tokenizing.cuts import are_exact
 from udfs.tokenizing.texts import Encoded, Texts, byte_offsets
 
 # Spark's Python daemon forks its workers. A tokenizer whose threads ran before a fork hangs in the child, and the
@@ -33,6 +34,7 @@ class HuggingFaceJson:
         self._tokenizer.no_padding()
         # Without this, "<|endoftext|>" written in a document would become the real end-of-text token.
         self._tokenizer.encode_special_tokens = True
+        self.exact_cuts = are_exact(self.spec)
         self.vocab = self._tokenizer.get_vocab(with_added_tokens=True)
         self.vocab_size = max(self.vocab.values()) + 1
         self.specials = tuple(token["content"] for token in self.spec.get("added_tokens", []))

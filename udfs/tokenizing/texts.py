@@ -35,7 +35,11 @@ class Encoded:
 
     def covered_D(self) -> np.ndarray:
         """UTF-8 bytes that each document's tokens cover, int64 [D]."""
-        return np.diff(np.concatenate([[0], np.cumsum(self.bytes_T, dtype=np.int64)])[self.bounds_D1])
+        covered_D = np.zeros(len(self.bounds_D1) - 1, np.int64)
+        some_D = np.diff(self.bounds_D1) > 0
+        if some_D.any():  # sums of runs, since running sums would take 8 bytes a token
+            covered_D[some_D] = np.add.reduceat(self.bytes_T, self.bounds_D1[:-1][some_D], dtype=np.int64)
+        return covered_D
 
 
 class Backend(Protocol):
@@ -45,8 +49,9 @@ class Backend(Protocol):
 
 
 class Reference(Backend, Protocol):
-    """A back end that also knows its vocabulary."""
+    """A back end that also knows its vocabulary. `exact_cuts`: see `udfs.tokenizing.cuts`."""
 
+    exact_cuts: bool
     vocab_size: int
     specials: tuple[str, ...]
 
@@ -76,6 +81,22 @@ class Texts:
     def strings(self) -> list[str]:
         """The texts as Python strings."""
         return self.column.to_pylist()  # type: ignore[return-value]  # no nulls: _flat refuses them
+
+    def part(self, bounds_N1: np.ndarray) -> "Texts":
+        """The texts that lie between the given places of `data_B`, views of it."""
+        data_B = self.data_B[bounds_N1[0] : bounds_N1[-1]]
+        offsets, data = pa.py_buffer(bounds_N1 - bounds_N1[0]), pa.py_buffer(data_B)
+        return Texts(pa.LargeStringArray.from_buffers(len(bounds_N1) - 1, offsets, data))
+
+    def without(self, emptied: Sequence[int]) -> "Texts":
+        """The same texts, of which some are empty; a copy."""
+        sizes_D = np.diff(self.bounds_D1)
+        parts = [self.data_B[start : start + size] for start, size in zip(self.bounds_D1.tolist(), sizes_D.tolist())]
+        for d in emptied:
+            parts[d] = parts[d][:0]
+        bounds_D1 = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
+        data = pa.py_buffer(np.concatenate(parts))
+        return Texts(pa.LargeStringArray.from_buffers(len(parts), pa.py_buffer(bounds_D1), data))
 
     def _column(self, texts: Sequence[str]) -> pa.Array:
         encoded = []

@@ -17,11 +17,11 @@ from udfs.tokenizing.texts import Encoded, Texts
 
 _END = "<|endoftext|>"
 R50K_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
-_CL100K = (
+CL100K_PATTERN = (
     r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
     r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
 )
-_O200K = "|".join(
+O200K_PATTERN = "|".join(
     [
         r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
         r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
@@ -37,8 +37,8 @@ _KNOWN: dict[str, tuple[str, dict[str, int]]] = {
     "gpt2": (R50K_PATTERN, {_END: 50256}),
     "r50k_base": (R50K_PATTERN, {_END: 50256}),
     "p50k_base": (R50K_PATTERN, {_END: 50256}),
-    "cl100k_base": (_CL100K, {_END: 100257, **_FIM, "<|endofprompt|>": 100276}),
-    "o200k_base": (_O200K, {_END: 199999, "<|endofprompt|>": 200018}),
+    "cl100k_base": (CL100K_PATTERN, {_END: 100257, **_FIM, "<|endofprompt|>": 100276}),
+    "o200k_base": (O200K_PATTERN, {_END: 199999, "<|endofprompt|>": 200018}),
 }
 
 
@@ -60,6 +60,7 @@ class TiktokenRanks:
         # A special token whose id the file already uses would shadow a text token.
         used = set(ranks.values())
         specials = {literal: token for literal, token in specials.items() if token not in used}
+        self.exact_cuts = True  # every pattern of _KNOWN is one of udfs.tokenizing.cuts
         self.pattern, self.ranks, self.special_ids = pattern, ranks, specials
         self.specials = tuple(specials)
         self._encoding = Encoding(path.stem, pat_str=pattern, mergeable_ranks=ranks, special_tokens=specials)

@@ -81,10 +81,10 @@ def rounded(encoder: nn.Module) -> nn.Module:
 
 
 def _loss(encoder: nn.Module, head: nn.Linear, rows: Rows, device: str) -> torch.Tensor:
-    ids_T, bounds_R1, targets_T, known_T = (
-        torch.from_numpy(array).to(device) for array in (rows.ids_T, rows.bounds_R1, rows.targets_T, rows.known_T)
+    ids_T, targets_T, known_T = (
+        torch.from_numpy(array).to(device) for array in (rows.ids_T, rows.targets_T, rows.known_T)
     )
-    logits_T = head(encoder(ids_T, bounds_R1))[:, 0]
+    logits_T = head(encoder(ids_T, torch.from_numpy(rows.bounds_R1)))[:, 0]
     losses_T = functional.binary_cross_entropy_with_logits(logits_T, targets_T, weight=known_T.float(), reduction="sum")
     return losses_T / known_T.sum().clamp(min=1)
 

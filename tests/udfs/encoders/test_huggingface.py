@@ -3,11 +3,13 @@
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.hugging_face import FAMILIES, model_content
 from udfs.encoders import EncoderError, build
+from udfs.hugging_face_attention import FAMILIES as FAMILIES_IN_ONE_ROW
 
 transformers = pytest.importorskip("transformers")
 
@@ -34,6 +36,47 @@ def test_packed_features_equal_those_of_every_document_alone(config, lengths):
     bounds_D1 = torch.tensor([0, *torch.tensor(lengths).cumsum(0)])
     expected = [encoder(ids_T[a:b], torch.tensor([0, b - a])) for a, b in pairwise(bounds_D1.tolist())]
     torch.testing.assert_close(encoder(ids_T, bounds_D1), torch.cat(expected), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES_IN_ONE_ROW)
+def test_one_row_of_documents_gives_what_the_family_gives_every_document_alone(family):
+    """Against the model itself under torch's own attention; a family whose attention reads on would differ."""
+    config = {"type": "huggingface", "model": small_content(family), "layers": [2, 1], "before": [2, 4], "after": [3]}
+    encoder, lengths = made(config), [30, 28, 12, 12, 0, 1]
+    assert encoder.packed
+    encoder.packed = False
+    ids_T, bounds_D1 = ids(sum(lengths)), torch.tensor([0, *torch.tensor(lengths).cumsum(0)])
+    expected = [encoder(ids_T[a:b], torch.tensor([0, b - a])) for a, b in pairwise(bounds_D1.tolist())]
+    encoder.packed = True
+    torch.testing.assert_close(encoder(ids_T, bounds_D1), torch.cat(expected), atol=1e-5, rtol=0)
+    assert encoder.computed_rows(np.array(lengths)) == sum(lengths) + 5 * 3
+
+
+def small_content(family: str) -> dict[str, Any]:
+    own = {
+        "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
+        "eurobert": {"num_key_value_heads": 2, "mask_token_id": 4},
+    }
+    positions_from = {"pad_token_id": 1} if "roberta" in family or family == "camembert" else {}
+    return {**model_content("modernbert"), "model_type": family, **own.get(family, {}), **positions_from}
+
+
+def test_a_family_with_positions_of_its_own_is_padded_and_counts_its_padding():
+    content = small_content("deberta-v2") | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+    encoder = made({"type": "huggingface", "model": content, "layers": [2], "before": [2], "after": [3]})
+    lengths = [30, 28, 12, 12, 0, 1]
+    ids_T, bounds_D1 = ids(sum(lengths)), torch.tensor([0, *torch.tensor(lengths).cumsum(0)])
+    expected = [encoder(ids_T[a:b], torch.tensor([0, b - a])) for a, b in pairwise(bounds_D1.tolist())]
+    torch.testing.assert_close(encoder(ids_T, bounds_D1), torch.cat(expected), atol=1e-5, rtol=0)
+    assert not encoder.packed
+    assert encoder.computed_rows(np.array(lengths)) == 2 * 32 + 2 * 14 + 3
+
+
+def test_a_model_that_shares_its_keys_among_heads_or_reads_one_side_is_not_packed():
+    shared = small_content("eurobert") | {"num_key_value_heads": 1}
+    one_sided = small_content("bert") | {"is_decoder": True}
+    for content in (shared, one_sided):
+        assert not build({"type": "huggingface", "model": content, "layers": [1]}).packed
 
 
 def test_a_feature_is_the_output_of_its_block_in_the_whole_model_without_the_outer_ids(config):

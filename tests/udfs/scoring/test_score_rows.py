@@ -7,10 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
+from jobs.scoring.shard import Shard, inspect
 from tests.bundles import random_bundle
-from udfs.read_shard import Split, file_version
+from udfs.reading.split import task_table
 from udfs.scores import quantize_logits
-from udfs.scoring.score_rows import EMPTY, WINDOWED, ScorePlan, score_splits
+from udfs.scoring.score_plan import EMPTY, WINDOWED, ScorePlan
+from udfs.scoring.score_rows import score_splits
 from udfs.scoring.scorer import Scorer, ScorerSettings
 from udfs.text_rows import made_id
 from udfs.tokenizer import ByteTokenizer
@@ -34,22 +36,16 @@ def settings(*bundles, budget: int = 1024) -> ScorerSettings:
     return ScorerSettings(bundles=entries, device="cpu", dtype="float32", token_budget=budget, threads=1)
 
 
-def plan(path: Path, *bundles, id: str | None = "id") -> ScorePlan:
-    table = pq.read_table(path)
-    split = Split(
-        path=str(path),
-        name=path.name,
-        version=file_version(str(path)),
-        format="parquet",
-        row_groups=((0, 0, table.num_rows),),
-    )
-    return ScorePlan(splits=(split,), schema=table.schema, text="text", id=id, scorer=settings(*bundles))
+def plan(path: Path, *bundles, id: str | None = "id") -> tuple[ScorePlan, Path]:
+    return ScorePlan(schema=pq.read_schema(path), text="text", id=id, scorer=settings(*bundles)), path
 
 
-def scored(made: ScorePlan) -> list[dict]:
-    ids = pa.RecordBatch.from_pydict({"id": pa.array([0], pa.int64())})
-    batches = list(partial(score_splits, made)(iter([ids])))
-    assert all(batch.schema == made.output_schema() for batch in batches)
+def scored(made: tuple[ScorePlan, Path]) -> list[dict]:
+    plan, path = made
+    shard = inspect(str(path), str(path.parent), "parquet", plan.text)
+    assert isinstance(shard, Shard)
+    batches = list(partial(score_splits, plan)(task_table([shard.splits]).to_batches()))
+    assert all(batch.schema == plan.output_schema() for batch in batches)
     return pa.Table.from_batches(batches).to_pylist()
 
 
@@ -67,7 +63,7 @@ def test_a_scored_row_carries_its_source_its_hash_and_scores_that_tile_the_text(
         assert row["reason"] is None
     assert [row["p0"]["flags"] for row in rows] == [0, EMPTY, 0, WINDOWED, WINDOWED]
     assert rows[1]["p0"] == {
-        "bundle_id": bundle.bundle_id, "token_bytes": b"", "token_scores": b"", "doc_score": None, "flags": EMPTY,
+        "bundle_id": bundle.bundle_id, "token_bytes": b"", "token_scores": b"", "doc_score": None, "flags": EMPTY, "probe": None,
     }  # fmt: skip
 
 

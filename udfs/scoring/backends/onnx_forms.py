@@ -1,95 +1,172 @@
-"""Encoders with their heads in a form that ONNX can hold: plain tensors of free sizes in, no bounds, no groups.
+"""Encoders with their heads as one torch module that ONNX can hold: tensors of free sizes in, nothing asked of bounds.
 
-The weights are the packed modules' own; what is written anew is the layout around them, and the graph is compared with
-the packed module before it is used (`onnx_graph.py`). Positions are looked up in tables as long as a window, so a graph
-takes no longer one. Torch is imported here: only making a graph needs it.
+Weights and blocks are the encoder's own; what is written anew is how documents lie in a tensor, and the graph is
+compared with the packed encoder before anybody uses it. Rotary tables end with the bundle's window, so a graph reads no
+longer one. This file imports torch: only making a graph needs it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from udfs.encoders.bilm import BiLM
 from udfs.encoders.huggingface import HuggingFace
 from udfs.encoders.masked import Masked
 from udfs.encoders.sliding import SlidingEncoder
+from udfs.rotary import Rotary
+from udfs.scoring.backends.onnx_attention import Row, Rows, attend_all, attend_near, use_export_attention
+from udfs.scoring.backends.onnx_layout import Layout, RowLayout, RowsLayout
 from udfs.transformer import Transformer
 
 
-class Rows(nn.Module):
-    """Windows as rows: ids int64 [B, L] and lengths int64 [B] in, float32 [B, L, 2P] out; the tail is padding."""
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A module to export, inputs to trace it with, the multiples that their free axes have, and how packs become
+    inputs.
+    """
+
+    module: nn.Module
+    inputs: tuple[Tensor, Tensor]
+    multiple: int
+    layout: Layout
+
+
+def form(encoder: nn.Module, heads: nn.Module, window: int) -> Form:
+    """The form of a bundle's encoder and heads, for windows of at most `window` tokens.
+
+    Raises ValueError for a kind of encoder that has no form here.
+    """
+    if isinstance(encoder, SlidingEncoder):
+        reach = encoder.config.reach
+        inputs = torch.arange(3 * reach) % 5, torch.tensor([0, 2 * reach]).repeat_interleave(torch.tensor([2, 1]) * reach)
+        return _made(_SlidingForm(encoder, heads, window), inputs, reach, RowLayout(multiple=reach))
+    inputs = torch.arange(60).view(3, 20) % 5, torch.tensor([20, 20, 11])
+    if isinstance(encoder, Masked | BiLM):
+        features = (_MaskedRows if isinstance(encoder, Masked) else _BiLMRows)(encoder, window)
+        return _made(_RowsForm(features, heads), inputs, 1, RowsLayout())
+    if isinstance(encoder, HuggingFace):
+        config = encoder.config
+        padding = encoder.model.config.pad_token_id or 0
+        layout = RowsLayout(before=tuple(config.before), after=tuple(config.after), padding=padding)
+        return _made(_RowsForm(_HuggingFaceRows(encoder), heads), inputs, 1, layout)
+    raise ValueError(f"an encoder of type {type(encoder).__module__} has no form for ONNX; use score.backend=torch")
+
+
+def _made(module: nn.Module, inputs: tuple[Tensor, Tensor], multiple: int, layout: Layout) -> Form:
+    return Form(module=module.eval().requires_grad_(False), inputs=inputs, multiple=multiple, layout=layout)
+
+
+class _RowsForm(nn.Module):
+    """A document a row: ids int64 [B, L], lengths int64 [B] in; float32 [B, L, 2P] out. The tail of a row is padding."""
 
     def __init__(self, features: nn.Module, heads: nn.Module) -> None:
         super().__init__()
         self.features, self.heads = features, heads
 
     def forward(self, ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
-        features_BLK = self.features(ids_BL, lengths_B)
-        values_NH = self.heads(features_BLK.flatten(0, 1))
-        return values_NH.view(features_BLK.shape[0], features_BLK.shape[1], -1)
+        features_TK = self.features(ids_BL, Rows(ids_BL, lengths_B))
+        return self.heads(features_TK).view(ids_BL.shape[0], ids_BL.shape[1], -1)
 
 
-class TransformerRows(nn.Module):
-    """The blocks of a `Transformer` on rows: the residual stream after each chosen block, a list of [B, L, dim]."""
+class _SlidingForm(nn.Module):
+    """Documents end to end: ids int64 [T], where each token's document starts, int64 [T], in; float32 [T, 2P] out."""
+
+    def __init__(self, encoder: SlidingEncoder, heads: nn.Module, window: int) -> None:
+        super().__init__()
+        config = encoder.config
+        self.encoder, self.heads = encoder, heads
+        # Filling after the last document may make a document of up to `reach` tokens.
+        self.tables = _Tables(max(window, config.reach), config.dim // config.heads, config.rope_base)
+
+    def forward(self, ids_T: Tensor, starts_T: Tensor) -> Tensor:
+        row = Row(starts_T, self.encoder.config.reach)
+        tables = self.tables(torch.arange(ids_T.shape[0]) - starts_T)
+        x_TD = self.encoder.embedding(ids_T)
+        for block in self.encoder.blocks:
+            q_THE, k_THE, v_THE = block.before(x_TD, tables)  # type: ignore[operator]  # a Block
+            x_TD = block.after(x_TD, attend_near(q_THE, k_THE, v_THE, row))  # type: ignore[operator]
+        return self.heads(self.encoder.norm(x_TD))
+
+
+class _MaskedRows(nn.Module):
+    def __init__(self, encoder: Masked, window: int) -> None:
+        super().__init__()
+        self.both = _TransformerRows(encoder.both, encoder.config.layers, window)
+
+    def forward(self, ids_BL: Tensor, rows: Rows) -> Tensor:
+        return torch.cat(self.both(ids_BL, rows, rows.own_bias_B11L), dim=1)
+
+
+class _BiLMRows(nn.Module):
+    def __init__(self, encoder: BiLM, window: int) -> None:
+        super().__init__()
+        self.left = _TransformerRows(encoder.left, encoder.config.layers, window)
+        self.right = _TransformerRows(encoder.right, encoder.config.layers, window)
+
+    def forward(self, ids_BL: Tensor, rows: Rows) -> Tensor:
+        # Padding stands at the end in either direction, where a causal model does not look.
+        left = self.left(ids_BL, rows, rows.causal_bias_LL)
+        mirrored_BL = ids_BL.flatten()[rows.mirror_T].view(ids_BL.shape)
+        right = [x_TD[rows.mirror_T] for x_TD in self.right(mirrored_BL, rows, rows.causal_bias_LL)]
+        return torch.cat([x for pair in zip(left, right, strict=True) for x in pair], dim=1)
+
+
+class _TransformerRows(nn.Module):
+    """A `Transformer`'s blocks: the residual stream after each chosen one, a list of [T, dim] with T = B * L."""
 
     def __init__(self, model: Transformer, layers: Sequence[int], window: int) -> None:
         super().__init__()
         config = model.config
-        self.model, self.layers = model, tuple(layers)
-        cos_WE, sin_WE = rotary(window, config.dim // config.heads // 2, config.rope_base)
-        self.register_buffer("cos_WE", cos_WE)
-        self.register_buffer("sin_WE", sin_WE)
+        self.embedding, self.blocks = model.embedding, model.blocks[: max(layers)]
+        self.layers = tuple(layers)
+        self.tables = _Tables(window, config.dim // config.heads, config.rope_base)
 
-    def forward(self, ids_BL: Tensor, own_BL: Tensor) -> list[Tensor]:
-        mask_B1LL = own_BL[:, None, None, :]
-        x_BLD, after = self.model.embedding(ids_BL), {}
-        for layer, block in enumerate(self.model.blocks[: max(self.layers)], start=1):
-            x_BLD = self._block(block, x_BLD, mask_B1LL)
-            after[layer] = x_BLD
+    def forward(self, ids_BL: Tensor, rows: Rows, bias: Tensor) -> list[Tensor]:
+        x_TD, tables = self.embedding(ids_BL.flatten()), self.tables(rows.column_T)
+        after: dict[int, Tensor] = {}
+        for layer, block in enumerate(self.blocks, start=1):
+            q, k, v = (rows.heads_first(x_THE) for x_THE in block.before(x_TD, tables))  # type: ignore[operator]
+            mixed_THE = rows.flat(attend_all(q, k, v, bias))
+            x_TD = after[layer] = block.after(x_TD, mixed_THE)  # type: ignore[operator]
         return [after[layer] for layer in self.layers]
 
-    def _block(self, block: Any, x_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        split = (x_BLD.shape[0], x_BLD.shape[1], 3, block.heads, -1)
-        q, k, v = block.qkv(block.norm_attention(x_BLD)).view(split).permute(2, 0, 3, 1, 4).unbind(0)
-        q, k = self._rotate(q), self._rotate(k)
-        if block.causal:
-            # The padding is on the right, where a causal model does not look.
-            mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:
-            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask_B1LL)
-        x_BLD = x_BLD + block.out(mixed.transpose(1, 2).reshape(x_BLD.shape))
-        return x_BLD + block.down(functional.relu(block.up(block.norm_hidden(x_BLD))).square())
 
-    def _rotate(self, x_BHLE: Tensor) -> Tensor:
-        left, right = x_BHLE.chunk(2, dim=-1)
-        cos, sin = self.cos_WE[: x_BHLE.shape[2]], self.sin_WE[: x_BHLE.shape[2]]
-        return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
-
-
-class MaskedRows(nn.Module):
-    def __init__(self, encoder: Masked, window: int) -> None:
-        super().__init__()
-        self.both = TransformerRows(encoder.both, encoder.config.layers, window)
-
-    def forward(self, ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
-        column_L = torch.arange(ids_BL.shape[1])
-        return torch.cat(self.both(ids_BL, column_L < lengths_B[:, None]), dim=-1)
-
-
-class HuggingFaceRows(nn.Module):
+class _HuggingFaceRows(nn.Module):
     def __init__(self, encoder: HuggingFace) -> None:
         super().__init__()
         self.encoder = encoder
+        use_export_attention(encoder)
 
-    def forward(self, ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
-        column_L = torch.arange(ids_BL.shape[1])
-        return self.encoder._outputs(ids_BL, (column_L < lengths_B[:, None]).long())
+    def forward(self, ids_BL: Tensor, rows: Rows) -> Tensor:
+        options: dict[str, Any] = {}
+        mask = rows.own_BL.long()
+        if self.encoder.packed:
+            # A mask of four axes is passed on as it is; our attention looks at `export_rows` alone.
+            mask = torch.zeros(1, 1, 1, 1)
+            positions_1L = rows.column_L[None] + self.encoder.first_position
+            options = {"position_ids": positions_1L.expand(ids_BL.shape), "export_rows": rows}
+        return self.encoder.outputs(ids_BL, mask, **options).flatten(0, 1)
 
 
-def rotary(window: int, pairs: int, base: float) -> tuple[Tensor, Tensor]:
-    pair_E = torch.arange(pairs)
-    angle_WE = torch.arange(window)[:, None] * base ** (-pair_E.double() / pairs)
-    return angle_WE.cos().float(), angle_WE.sin().float()
+class _Tables(nn.Module):
+    """Rotary tables up to a window, looked up by positions."""
+
+    def __init__(self, window: int, head: int, base: float) -> None:
+        super().__init__()
+        whole = rotary_tables(window, head, base)
+        self.register_buffer("cos_W1E", whole.cos_T1E)
+        self.register_buffer("sin_W1E", whole.sin_T1E)
+
+    def forward(self, position_T: Tensor) -> Rotary:
+        return Rotary(cos_T1E=self.cos_W1E[position_T], sin_T1E=self.sin_W1E[position_T])  # type: ignore[index]
+
+
+def rotary_tables(window: int, head: int, base: float) -> Rotary:
+    """The tables of one document of `window` tokens."""
+    from udfs.packed_row import PackedRow
+    from udfs.rotary import rotary
+
+    return rotary(PackedRow(torch.tensor([0, window]), torch.device("cpu")), head, base)

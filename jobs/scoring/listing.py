@@ -1,0 +1,83 @@
+"""What there is to score: finds the shards, looks at each, settles one schema, and sets aside what does not fit.
+
+Runs on the driver with a thread pool: footers are small, and a broken one must cost its file a quarantine row, not
+the job. Counts of documents come from here, before any of them is read, so that a lost one is noticed.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from jobs.errors import InputError
+from jobs.scoring.schema import column_fault, common_json_schema, common_schema, type_fault
+from jobs.scoring.shard import BrokenFile, Shard, inspect
+from jobs.scoring.snapshot import Work
+from jobs.scoring.source import SourceConfig, id_column, source_files
+from udfs.read_shard import Split
+
+THREADS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The source as listed: `documents` = rows of readable files + one per broken file."""
+
+    root: str
+    splits: tuple[Split, ...]
+    schema: pa.Schema
+    text: str
+    id: str | None
+    broken: tuple[BrokenFile, ...]
+    files: dict[str, str]
+    """Every file's version by its name."""
+
+    @property
+    def documents(self) -> int:
+        return sum(split.rows for split in self.splits) + len(self.broken)
+
+    @property
+    def amount(self) -> Work:
+        """What tasks will read. The bytes of JSON lines are not those of the text."""
+        parquet = all(split.format == "parquet" for split in self.splits)
+        text_bytes = sum(split.text_bytes for split in self.splits)
+        return Work(documents=sum(split.rows for split in self.splits), text_bytes=text_bytes if parquet else None)
+
+
+def list_files(config: SourceConfig) -> Listing:
+    """Lists a Parquet or JSONL source. Raises InputError: nothing there, or no file with usable columns."""
+    root, paths = source_files(config)
+    with ThreadPoolExecutor(THREADS) as pool:
+        looked = list(pool.map(lambda path: inspect(path, root, config.format, config.columns.text), paths))
+    broken = [one for one in looked if isinstance(one, BrokenFile)]
+    readable = [one for one in looked if isinstance(one, Shard)]
+    candidates = [one.schema for one in readable if not column_fault(one.schema, config.columns)]
+    schema = common_json_schema(candidates) if config.format == "jsonl" else common_schema(candidates)
+    if schema is None:
+        raise _unusable(config, broken, readable)
+    usable = []
+    for one in readable:
+        fault = column_fault(one.schema, config.columns)
+        if config.format == "parquet":
+            fault = fault or type_fault(one.schema, schema)
+        if fault:
+            broken.append(BrokenFile(name=one.name, version=one.version, reason="schema_mismatch", detail=fault))
+        else:
+            usable.append(one)
+    return Listing(
+        root=root,
+        splits=tuple(split for one in usable for split in one.splits),
+        schema=schema,
+        text=config.columns.text,
+        id=id_column(config.columns, schema.names),
+        broken=tuple(broken),
+        files={one.name: one.version for one in (*usable, *broken)},
+    )
+
+
+def _unusable(config: SourceConfig, broken: list[BrokenFile], readable: list[Shard]) -> InputError:
+    first = f"{broken[0].name}: {broken[0].detail}" if broken else ""
+    if readable:
+        first = f"{readable[0].name}: {column_fault(readable[0].schema, config.columns)}"
+    count = len(broken) + len(readable)
+    return InputError(f"source.path: none of the {count} files in {config.path} can be scored. {first}")

@@ -1,0 +1,101 @@
+"""Verb `sweep`: table `scores` in, table `sweep` out: what each policy's rule would forget at each of many thresholds.
+
+For who has still to choose a threshold: one scan, no model and no text, at about the cost of one threshold. Each policy
+is counted as if it were the only one; `mask` settles where several overlap. Also an application: spark-submit
+jobs/sweep.py.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from jobs.mask import checked_scores
+from jobs.policies import content_id, rule_set
+from jobs.tables import Commit
+from udfs.sweep import MOST_THRESHOLDS, SWEEP_SCHEMA, sweep_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.config import Config
+
+COUNTS = ("documents", "tokens", "text_bytes", "marked", "dropped", "forget_tokens", "forget_bytes")
+
+
+class SweepConfig(BaseModel):
+    """Section `sweep`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    thresholds: tuple[float, ...] = Field(
+        default=(*(at / 20 for at in range(1, 20)), 0.99), min_length=1, max_length=MOST_THRESHOLDS
+    )
+    """Probabilities that take the place of the rules' thresholds, one after the other."""
+
+    @field_validator("thresholds")
+    @classmethod
+    def _probabilities(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < one < 1 for one in thresholds):
+            raise ValueError(f"thresholds are probabilities between 0 and 1, not {thresholds}")
+        return tuple(sorted(set(thresholds)))
+
+
+def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
+    """Writes the table and returns its rows. Done already: nothing is counted again.
+
+    Raises InputError when the scores are missing or of other bundles.
+    """
+    table, rules = config.tables.table("sweep"), rule_set(config.policies)
+    source = checked_scores(config.tables, spark, rules)
+    in_force = {name: entry.in_force.model_copy(update={"threshold": None}) for name, entry in rules.policies.items()}
+    content = {
+        "scores": source.batch,
+        "rules": {name: rule.model_dump(mode="json") for name, rule in in_force.items()},
+        "thresholds": config.sweep.thresholds,
+    }
+    wanted = Commit(batch=content_id(content), inputs={"scores": source.batch, "rules": content["rules"]})
+    current = table.commit(spark)
+    if current is None or current.batch != wanted.batch:
+        scores = config.tables.table("scores").read(spark).select(*in_force)
+        swept = scores.mapInArrow(partial(sweep_rows, in_force, config.sweep.thresholds), schema=SWEEP_SCHEMA)
+        table.replace(_added(swept), wanted)
+    rows = [row.asDict() for row in table.read(spark).orderBy("policy", "threshold").collect()]
+    return {"batch": wanted.batch, "rows": [{key: row[key] for key in _COLUMNS} for row in rows], "lines": _lines(rows)}
+
+
+_COLUMNS = ("policy", "threshold", *COUNTS, "forget_token_share", "forget_byte_share")
+
+
+def _added(swept: "DataFrame") -> "DataFrame":
+    """The counts of all batches and partitions, and what share of all they are."""
+    from pyspark.sql import functions as F
+
+    rows = swept.groupBy("policy", "threshold").agg(*(F.sum(name).alias(name) for name in COUNTS))
+    return rows.coalesce(1).withColumns(
+        {
+            "forget_token_share": F.try_divide("forget_tokens", "tokens"),
+            "forget_byte_share": F.try_divide("forget_bytes", "text_bytes"),
+        }
+    )
+
+
+def _lines(rows: list[dict[str, Any]]) -> list[str]:
+    """The table for people, a line a policy and threshold."""
+    head = (
+        f"{'policy':<16} {'threshold':>9} {'documents':>11} {'marked':>11} {'dropped':>11} {'tokens':>8} {'bytes':>8}"
+    )
+    return [
+        head,
+        *(
+            f"{row['policy']:<16} {row['threshold']:>9.4g} {row['documents']:>11,} {row['marked']:>11,} "
+            f"{row['dropped']:>11,} {row['forget_token_share'] or 0:>8.3%} {row['forget_byte_share'] or 0:>8.3%}"
+            for row in rows
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    from jobs.cli import application
+
+    application("sweep")
