@@ -30,7 +30,7 @@ _steps: list[str] = []
 def watch_tasks(session: "SparkSession", what: str, stream: TextIO | None = None) -> Iterator[None]:
     """While inside, a line tells how work goes: what `shown` says, else the running Spark stages' tasks."""
     done = threading.Event()
-    thread = threading.Thread(target=_report, args=(stream or sys.stderr, done), daemon=True)
+    thread = threading.Thread(target=report, args=(stream or sys.stderr, done), daemon=True)
     with shown(_tasks(session, what)):
         thread.start()
         try:
@@ -92,7 +92,8 @@ def _tasks(session: "SparkSession", what: str) -> Describe:
     return describe
 
 
-def _report(stream: TextIO, done: threading.Event) -> None:
+def report(stream: TextIO, done: threading.Event) -> None:
+    """Writes what is to be said now and again until `done` is set."""
     terminal = stream.isatty()
     while not done.wait(EVERY_SECONDS if terminal else PLAIN_EVERY_SECONDS):
         line = next((line for describe in reversed(_described) if (line := describe())), None)

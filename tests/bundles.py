@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -32,28 +33,36 @@ def small_tokenizer(path: Path, texts: Iterable[str], size: int = 600, special: 
 
 
 def random_bundle(
-    folder: Path, seed: int = 0, *, encoder_seed: int = 0, head_scale: float = 1.0, texts: Iterable[str] = ()
+    folder: Path,
+    seed: int = 0,
+    *,
+    encoder_seed: int = 0,
+    head_scale: float = 1.0,
+    texts: Iterable[str] = (),
+    shape: dict[str, Any] | None = None,
+    window: tuple[int, int] = (64, 16),
 ) -> Bundle:
     """A bundle with random weights. Equal `encoder_seed`: a shared encoder; `seed` decides the heads.
 
-    `head_scale` may be NaN, for a classifier that breaks.
+    `head_scale` may be NaN, for a classifier that breaks. `window`: its tokens and its margin.
     """
+    shape = {**SHAPE, **(shape or {})}
     torch.manual_seed(encoder_seed)
-    encoder = build(dict(SHAPE))
+    encoder = build(dict(shape))
     torch.manual_seed(seed)
     heads = {
-        "token.weight": torch.randn(16) * head_scale,
+        "token.weight": torch.randn(shape["dim"]) * head_scale,
         "token.bias": torch.zeros(1),
-        "document.weight": torch.randn(16),
+        "document.weight": torch.randn(shape["dim"]),
         "document.bias": torch.zeros(1),
     }
     tokenizer = small_tokenizer(folder.parent / f"{folder.name}-tokenizer.json", texts)
     draft = BundleDraft(
         name=folder.name,
         policy="test",
-        encoder=dict(SHAPE),
-        window=64,
-        margin=16,
+        encoder=dict(shape),
+        window=window[0],
+        margin=window[1],
         thresholds={"token": Threshold(value=0.5, how="made up")},
         training_data=[],
         metrics={},

@@ -5,6 +5,7 @@ CPU it is one call for neighbours of equal length, and where attention has a rea
 attend to three, so that the cost is linear in tokens.
 """
 
+import inspect
 from functools import lru_cache
 from typing import Any
 
@@ -64,10 +65,15 @@ def _flash(q_THE: Tensor) -> bool:
 @lru_cache
 def _has_varlen(device: int) -> bool:
     try:
-        from torch.nn.attention.varlen import varlen_attn  # noqa: F401  # torch 2.10 is the first to have it
+        from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return False
-    return torch.backends.cuda.is_flash_attention_available() and torch.cuda.get_device_capability(device) >= (8, 0)
+    # Its first releases had no window.
+    return (
+        "window_size" in inspect.signature(varlen_attn).parameters
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
 
 
 def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, row: PackedRow, window: Any, scale: float | None) -> Tensor:

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from udfs.scores import flat_bytes
+
 
 def text_faults(text: pa.Array) -> list[tuple[str, str] | None]:
     """Per row None, or why its text cannot be used: (reason of `udfs.quarantine`, detail)."""
@@ -35,6 +37,14 @@ def document_ids(rows: pa.RecordBatch, id_column: str | None) -> pa.Array:
 def made_id(source_file: str, source_row: int) -> str:
     """The id of a document whose source gives none: xxh3-128 of file (below the source's root) and row."""
     return xxhash.xxh3_128_hexdigest(f"{source_file}\0{source_row}".encode())
+
+
+def text_hashes(text: pa.Array) -> pa.Array:
+    """`text_hash` of every text of a column without nulls, of which no Python strings are made."""
+    data_B, bounds_D1 = flat_bytes(text)
+    bounds, data = bounds_D1.tolist(), data_B.data
+    hashes = [xxhash.xxh3_128_hexdigest(data[start:stop]) for start, stop in zip(bounds, bounds[1:])]
+    return pa.array(hashes, pa.string())
 
 
 def text_hash(text: str) -> str:

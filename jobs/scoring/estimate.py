@@ -1,4 +1,4 @@
-"""`score --dry-run`: what scoring would take, from footers and a small sample timed on this machine. Nothing is written.
+"""`score --dry-run`: what scoring takes, from footers and a small sample timed on this machine. Nothing is written.
 
 Starts no Spark session, but for Delta, whose log only Spark reads. Reading the source, writing the tables and the start
 of a cluster are not in the hours: scoring overlaps with them, or outlasts them by far.
@@ -23,9 +23,8 @@ from jobs.scoring.plan_source import PlannedSource, planned_source
 from jobs.scoring.refuse import refuse_clashes, refuse_nesting
 from jobs.scoring.sample import Sample, sample, tokens_per_byte
 from jobs.scoring.snapshot import duration, size
-from jobs.scoring.timing import Compared, Timed, compared, timed
+from jobs.scoring.timing import SECONDS, Compared, Timed, compared, timed
 from udfs.scoring.score_plan import ScorePlan
-from udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -111,7 +110,7 @@ def estimate(config: "Config", source: PlannedSource, taken: Sample) -> Estimate
     bytes_D = pc.call_function("binary_length", [taken.rows.column(source.text)]).to_numpy().astype(np.int64)
     text_bytes = source.text_bytes if source.exact_bytes else round(source.text_bytes * taken.text_share)
     per_byte, error = tokens_per_byte(_token_counts(config, taken, source.text), bytes_D, taken.split_D)
-    error *= math.sqrt(max(0.0, 1 - bytes_D.sum() / max(text_bytes, 1)))  # of a sample that is all nothing is unknown
+    error *= math.sqrt(max(0.0, 1 - len(bytes_D) / max(source.documents, 1)))  # a sample that is all leaves no doubt
     best, others, speed = None, [], config.score.device_tokens_per_s
     if speed is None:
         best, others = _timed(config, source, taken, begun + BEGIN_SECONDS)
@@ -148,10 +147,10 @@ def _token_counts(config: "Config", taken: Sample, text: str) -> np.ndarray:
 
 def _timed(config: "Config", source: PlannedSource, taken: Sample, deadline: float) -> tuple[Timed, list[Compared]]:
     """The run's back end on the sample, and the others beside it. Raises InputError where this machine cannot score."""
-    plan = ScorePlan(schema=source.schema, text=source.text, id=source.id, scorer=_scorer(config))
+    plan = score_plan(config, source)
     thresholds = {name: load_bundle(name, one).spec.thresholds["token"].value for name, one in config.policies.items()}
     try:
-        best = timed(plan, taken.rows, source.text)
+        best = timed(plan, taken.rows, source.text, SECONDS)
     except (ImportError, ValueError) as error:
         raise InputError(
             f"nothing can be timed on this machine: {error}; or set score.device_tokens_per_s, where it is known"
@@ -159,20 +158,24 @@ def _timed(config: "Config", source: PlannedSource, taken: Sample, deadline: flo
     return best, compared(plan, taken.rows, source.text, best, thresholds, deadline)
 
 
-def _scorer(config: "Config") -> ScorerSettings:
-    """What the run computes with; a cascade only if its thresholds are known before the run."""
+def score_plan(config: "Config", source: PlannedSource) -> ScorePlan:
+    """What the run's tasks would be told; a cascade only if its thresholds are known before the run."""
     settings, cascade = scorer_settings(config), config.score.cascade
-    if cascade is None or cascade.thresholds is None:
-        return settings
-    return replace(settings, cascade=cascade.probing(cascade.thresholds))
+    if cascade is not None and cascade.thresholds is not None:
+        settings = replace(settings, cascade=cascade.probing(cascade.thresholds))
+    return ScorePlan(schema=source.schema, text=source.text, id=source.id, scorer=settings)
 
 
 def _stored_per_byte(rows: pa.RecordBatch, text: str) -> float:
-    """Bytes that the scores table takes for a byte of text."""
+    """Bytes that the scores table takes for a byte of text; what a file takes without rows is nothing in large ones."""
+    text_bytes = pc.call_function("sum", [pc.call_function("binary_length", [rows.column(text)])]).as_py()
+    return (_stored(rows) - _stored(rows.slice(0, 0))) / max(1, text_bytes or 0)
+
+
+def _stored(rows: pa.RecordBatch) -> int:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_batches([rows]), sink, compression="zstd", compression_level=ZSTD_LEVEL)
-    text_bytes = pc.call_function("sum", [pc.call_function("binary_length", [rows.column(text)])]).as_py()
-    return sink.getvalue().size / max(1, text_bytes or 0)
+    return sink.getvalue().size
 
 
 def _tasks(config: "Config", source: PlannedSource) -> int | None:

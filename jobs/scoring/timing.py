@@ -63,7 +63,7 @@ class Compared:
     skipped: str | None = None
 
 
-def timed(plan: ScorePlan, rows: pa.RecordBatch, text: str, seconds: float = SECONDS) -> Timed:
+def timed(plan: ScorePlan, rows: pa.RecordBatch, text: str, seconds: float) -> Timed:
     """Scores more and more of the rows until a pass takes about so many seconds, or holds them all.
 
     Raises ImportError, ValueError as `Scorer`.

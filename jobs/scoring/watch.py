@@ -35,7 +35,7 @@ class Watch:
         self.folder = folder
         self._pace = Pace(work, began)
         self._lines = lines
-        self._beats: dict[str, tuple[int, Heartbeat]] = {}
+        self._beats: dict[str, tuple[tuple[int, int], Heartbeat]] = {}
         self._last: Snapshot | None = None
 
     def look(self, now: float, step: str | None = None) -> Snapshot:
@@ -67,11 +67,15 @@ class Watch:
         return [beat for _, beat in self._beats.values()]
 
     def _read(self, entry: os.DirEntry[str]) -> None:
-        changed = entry.stat().st_mtime_ns
-        if entry.name not in self._beats or self._beats[entry.name][0] != changed:
+        status = entry.stat()
+        version = (
+            status.st_mtime_ns,
+            status.st_ino,
+        )  # a clock of milliseconds may miss a replacement, a new file does not
+        if entry.name not in self._beats or self._beats[entry.name][0] != version:
             beat = read_heartbeat(Path(entry.path))
             if beat is not None:
-                self._beats[entry.name] = (changed, beat)
+                self._beats[entry.name] = (version, beat)
 
 
 @contextmanager

@@ -79,7 +79,11 @@ def spark_conf(folder: Path) -> dict[str, str]:
     java = {
         f"spark.{part}.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" for part in ("driver", "executor")
     }
-    return gpus | java | {"spark.executor.memory": "1g", "spark.executorEnv.TMPDIR": str(folder)}
+    both = {
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        "spark.scheduler.maxRegisteredResourcesWaitingTime": "150s",
+    }
+    return gpus | java | both | {"spark.executor.memory": "1g", "spark.executorEnv.TMPDIR": str(folder)}
 
 
 def spark_home(folder: Path) -> Path:

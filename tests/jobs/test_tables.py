@@ -1,5 +1,8 @@
 """The verbs score and mask over both table formats: what is written, what balances, what a second run does."""
 
+import functools
+import json
+
 import duckdb
 import polars
 import pyarrow.dataset
@@ -8,6 +11,7 @@ from deltalake import DeltaTable
 
 from jobs import mask, score
 from jobs.errors import InputError
+from jobs.progress import current_step, step
 from jobs.scoring import scan
 from jobs.tables import TablesConfig
 from tests.corpora import sentence, write_corpus
@@ -45,6 +49,36 @@ def test_scores_hold_every_source_row_with_provenance_and_scores(config, spark, 
         assert row["medicine"]["bundle_id"] == bundle.bundle_id
         assert sum(row["medicine"]["token_bytes"]) == len(row["text"].encode())
         assert len(row["medicine"]["token_scores"]) == len(row["medicine"]["token_bytes"])
+
+
+def test_a_run_tells_its_progress_as_json_lines_and_what_its_devices_did(configure, spark, tmp_path):
+    write_corpus(tmp_path / "source")
+    config = configure(f"score.progress_json={tmp_path / 'progress.jsonl'}")
+    spark.sparkContext.setJobDescription("mine")
+    result = score.run(config, spark)
+    last = json.loads((tmp_path / "progress.jsonl").read_text().splitlines()[-1])
+    assert (last["documents"], last["quarantined"], last["share"]) == (24, 0, 1.0)
+    assert last["text_bytes"] == sum(len(sentence(n, 5 + 7 * (n % 9))) for n in range(24))
+    assert last["tasks_begun"] == last["tasks_done"] >= 1
+    assert last["work"]["documents"] == 24
+    assert result["device"]["tokens_per_s"] > 0
+    assert result["device"]["devices"] in (1, 2)
+    assert (result["device"]["token_budget"], result["device"]["padding"]) == (2048, 0.0)
+    assert list((tmp_path / "tables" / "_progress").iterdir()) == [], "the tasks' heartbeats are swept"
+    assert "device" not in score.run(config, spark), "nothing was scored"
+    described = spark.sparkContext.getLocalProperty("spark.job.description")
+    assert (described, spark.getTags()) == ("mine", set())
+    spark.sparkContext.setLocalProperty("spark.job.description", None)
+
+
+def test_spark_jobs_inside_a_step_bear_its_name(spark):
+    described = functools.partial(spark.sparkContext.getLocalProperty, "spark.job.description")
+    with step(spark, "score: outer"):
+        with step(spark, "score: inner"):
+            assert (current_step(), described()) == ("score: inner", "score: inner")
+            assert spark.getTags() == {"score: outer", "score: inner"}
+        assert (current_step(), described()) == ("score: outer", "score: outer")
+    assert (current_step(), described(), spark.getTags()) == (None, None, set())
 
 
 def test_masked_rows_follow_from_the_stored_scores_alone(config, spark):

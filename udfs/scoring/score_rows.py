@@ -73,7 +73,9 @@ def _ready(plan: ScorePlan, scorer: Scorer, part: pa.RecordBatch | Faults) -> Re
     if isinstance(part, Faults):
         return Request(batch=part)
     reason_D = text_faults(part.column(plan.text))
-    good = part.filter(pa.array([reason is None for reason in reason_D], pa.bool_()))
+    good = part  # not filtered where nothing ails: that would copy every text
+    if any(reason_D):
+        good = part.filter(pa.array([reason is None for reason in reason_D], pa.bool_()))
     full_D = plan.sampling.chosen(document_ids(good, plan.id).to_pylist()) if plan.sampling else None
     if full_D is not None and plan.sampling and plan.sampling.only:
         part = good = good.filter(pa.array(full_D))

@@ -10,7 +10,7 @@ from udfs.read_shard import PROVENANCE, Faults
 from udfs.scores import binary_array, encode_lengths
 from udfs.scoring.group import Scored
 from udfs.scoring.score_plan import EMPTY, POLICY_TYPE, SAMPLED, SKIPPED, WINDOWED, ScorePlan
-from udfs.text_rows import document_ids, text_hash
+from udfs.text_rows import document_ids, text_hashes
 
 PROVENANCE_NAMES = tuple(field.name for field in PROVENANCE)
 
@@ -30,9 +30,12 @@ def scored_rows(
     """One batch with the scored rows, one with those of its rows that cannot be scored."""
     good = ready.good
     reason_G = _score_faults(scored, good.num_rows)
-    yield _output(plan, good, full_D, scored).filter(pa.array([not reason for reason in reason_G], pa.bool_()))
+    rows = _output(plan, good, full_D, scored)
     faults = [reason for reason in ready.reason_D if reason] + [reason for reason in reason_G if reason]
-    if faults:
+    if not faults:  # a filter would copy every text
+        yield rows
+    else:
+        yield rows.filter(pa.array([not reason for reason in reason_G], pa.bool_()))
         bad = ready.batch.filter(pa.array([reason is not None for reason in ready.reason_D]))
         late = good.filter(pa.array([reason is not None for reason in reason_G], pa.bool_()))
         yield _quarantined(plan, pa.Table.from_batches([bad, late]).combine_chunks(), faults)
@@ -54,7 +57,7 @@ def _output(
     schema = plan.output_schema()
     columns = {name: rows.column(name) for name in rows.schema.names}
     columns["doc_id"] = document_ids(rows, plan.id)
-    columns["text_hash"] = pa.array([text_hash(text) for text in rows.column(plan.text).to_pylist()], pa.string())
+    columns["text_hash"] = text_hashes(rows.column(plan.text))
     columns |= {policy: _policy_column(result, full_D) for policy, result in scored.items()}
     arrays = [columns.get(field.name, pa.nulls(rows.num_rows, field.type)) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -73,12 +73,17 @@ def encode(backend: Backend, made: Pieces) -> Encoded:
     parts = [backend.encode(made.texts.part(bounds)) for bounds in _calls(made.bounds_P1)]
     if len(parts) == 1 and len(made.bounds_P1) == len(made.first_D1):
         return parts[0]
-    counts_P = np.concatenate([np.zeros(0, np.int64), *(np.diff(part.bounds_D1) for part in parts)])
-    return Encoded(
-        ids_T=np.concatenate([np.zeros(0, np.int32), *(part.ids_T for part in parts)]),
-        bytes_T=np.concatenate([np.zeros(0, np.int32), *(part.bytes_T for part in parts)]),
-        bounds_D1=np.concatenate([[0], np.cumsum(counts_P)]).astype(np.int64)[made.first_D1],
-    )
+    ids, lengths, counts = ([getattr(part, name) for part in parts] for name in ("ids_T", "bytes_T", "bounds_D1"))
+    parts.clear()  # so that each list can go once its array is made
+    bounds_P1 = np.concatenate([[0], *(np.diff(bounds) for bounds in counts)]).cumsum(dtype=np.int64)
+    return Encoded(ids_T=_joined(ids), bytes_T=_joined(lengths), bounds_D1=bounds_P1[made.first_D1])
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """int32, all parts end to end; empties the list."""
+    made = np.concatenate([np.zeros(0, np.int32), *parts])
+    parts.clear()
+    return made
 
 
 def _calls(bounds_P1: np.ndarray) -> Iterator[np.ndarray]:

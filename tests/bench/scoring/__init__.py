@@ -1,1 +1,1 @@
-"""What the bench of scoring is made of: documents and classifiers, the competitors, and one file per group of ratios."""
+"""What the bench of scoring is made of: documents, classifiers, competitors, and one file per group of ratios."""

@@ -98,9 +98,10 @@ def _eager(bundle: Bundle, documents: Sequence[str], rounds: int) -> list[str]:
     tokenizer = bundle.tokenizer()
     tokens = tokenizer.encode(list(documents))
     some = [tokenizer.decode(tokens.ids_T[at * ROW : (at + 1) * ROW].tolist()) for at in range(4)]
+    models = {name: peers.token_classifier(bundle, name) for name in ("sdpa", "eager")}
     ways = {
-        name: lambda model=peers.token_classifier(bundle, name): timed(lambda: len(peers.padded(model, tokenizer, some)))
-        for name in ("sdpa", "eager")
+        name: lambda model=model: timed(lambda: len(peers.padded(model, tokenizer, some)))
+        for name, model in models.items()
     }
     runs = in_turns(ways, rounds)
     return [f"rows of 1,024 with eager attention: {ratio(runs['eager'], runs['sdpa']):.2f} of sdpa's speed"]

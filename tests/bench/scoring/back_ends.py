@@ -1,4 +1,4 @@
-"""The back ends that are installed, in turn on one core: tokens a CPU second, and decisions that differ from torch's."""
+"""The installed back ends in turn on one core: tokens a CPU second, and decisions that differ from torch's."""
 
 from collections.abc import Callable
 

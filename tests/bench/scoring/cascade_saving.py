@@ -31,7 +31,9 @@ def cascade_saving(corpus: Corpus, bundle: Bundle, tokens: int, rounds: int) -> 
     for level in LEVELS:
         here, other = (judged(one, every, level) for one in scans)
         thresholds[level] = highest_that_keeps(here)
-        found.lines.append(f"token threshold {level}, cascade at {KEEP:.0%}: {achieved_in_words(here, thresholds[level])}")
+        found.lines.append(
+            f"token threshold {level}, cascade at {KEEP:.0%}: {achieved_in_words(here, thresholds[level])}"
+        )
         chosen = choose_threshold(POLICY, other, KEEP, config.seed)
         found.lines.append(f"token threshold {level}, cascade chosen on others: {achieved_in_words(here, chosen)}")
     full, less = Scorer(settings(bundle)), config.probing({POLICY: thresholds[LEVELS[0]]})

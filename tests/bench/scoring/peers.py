@@ -67,7 +67,7 @@ def sorted_padding(tokens: Tokenized, batch: int) -> float:
     return float(np.dot(longest, sizes) / lengths.sum())
 
 
-def pipeline(model: nn.Module, tokenizer: ByteTokenizer) -> Any:
+def pipeline(model: Any, tokenizer: ByteTokenizer) -> Any:
     """transformers' pipeline as its documentation has it for long texts: overlapping chunks of ROW tokens."""
     from transformers import PreTrainedTokenizerFast
     from transformers import pipeline as build
@@ -75,9 +75,7 @@ def pipeline(model: nn.Module, tokenizer: ByteTokenizer) -> Any:
     fast = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer.path), model_max_length=ROW)
     fast.pad_token = fast.convert_ids_to_tokens(PAD)
     fast.model_input_names = ["input_ids", "attention_mask"]
-    return build(
-        "token-classification", model=model, tokenizer=fast, stride=2 * MARGIN, aggregation_strategy="simple"
-    )
+    return build("token-classification", model=model, tokenizer=fast, stride=2 * MARGIN, aggregation_strategy="simple")
 
 
 def _rows(tokens: Tokenized) -> Iterator[np.ndarray]:

@@ -40,13 +40,13 @@ def timed(way: Callable[[], float]) -> Run:
     return Run(amount=amount, cpu_s=time.process_time() - cpu, wall_s=time.perf_counter() - wall)
 
 
-def in_turns(ways: Mapping[str, Callable[[], Run]], rounds: int) -> dict[str, list[Run]]:
-    """Every way once a round, after a round that warms up and does not count."""
+def in_turns(ways: Mapping[str, Callable[[], Run]], rounds: int, warm_up: bool = True) -> dict[str, list[Run]]:
+    """Every way once a round, after a round that does not count if the ways are not warm."""
     found: dict[str, list[Run]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
+    for turn in range(rounds + warm_up):
         for name, way in ways.items():
             run = way()
-            if turn:
+            if turn >= warm_up:
                 found[name].append(run)
     return found
 

@@ -25,7 +25,7 @@ class Row:
     """
 
     def __init__(self, document_T: Tensor, reach: int) -> None:
-        """`document_T`: any number, not negative, that tells a token's document from its neighbours."""
+        """`document_T`: any number but -1 that tells a token's document from its neighbours."""
         self.reach = reach
         document_Bw = document_T.view(-1, reach)
         place_w, place_K = torch.arange(reach), torch.arange(3 * reach) - reach
@@ -66,12 +66,13 @@ class Rows:
         if reach not in self._near:
             row_B1 = torch.arange(self.rows)[:, None]
             document_T = torch.where(self.own_BL, 2 * row_B1, 2 * row_B1 + 1).flatten()
-            self._near[reach] = Row(functional.pad(document_T, (0, self.fill(reach)), value=2 * self.rows), reach)
+            self._near[reach] = Row(self.whole(document_T, reach, -2), reach)
         return self._near[reach]
 
-    def fill(self, reach: int) -> Any:
-        """Tokens that bring T to a multiple of `reach`."""
-        return -(self.rows * self.columns) % reach
+    def whole(self, x_T: Tensor, reach: int, value: int = 0) -> Tensor:
+        """[T, ...] filled to the next multiple of `reach` above T, in a way that the exporter sees is one."""
+        filled_T = functional.pad(x_T, (0, 0) * (x_T.ndim - 1) + (0, reach), value=value)
+        return filled_T[: (self.rows * self.columns // reach + 1) * reach]
 
     def heads_first(self, x_THE: Tensor) -> Tensor:
         """[B, H, L, E] of [T, H, E]."""
@@ -122,8 +123,7 @@ def _attention(
         mixed_BHLE = attend_all(query_BHLE, key_BHLE, value_BHLE, export_rows.own_bias_B11L, scaling)
         return mixed_BHLE.transpose(1, 2), None
     reach = sliding_window - 1
-    fill = (0, 0, 0, 0, 0, export_rows.fill(reach))
-    q, k, v = (functional.pad(export_rows.flat(x), fill) for x in (query_BHLE, key_BHLE, value_BHLE))
+    q, k, v = (export_rows.whole(export_rows.flat(x), reach) for x in (query_BHLE, key_BHLE, value_BHLE))
     mixed_THE = attend_near(q, k, v, export_rows.near(reach), scaling)[: export_rows.rows * export_rows.columns]
     return mixed_THE.view(export_rows.rows, export_rows.columns, *mixed_THE.shape[1:]), None
 

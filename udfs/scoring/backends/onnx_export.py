@@ -53,7 +53,8 @@ def export(members: "Sequence[Bundle]", folder: Path) -> "Layout":
                 verbose=False,
             )
     except (ValueError, torch.onnx.errors.OnnxExporterError) as error:
-        raise ExportError(f"bundle {first.path}: no ONNX graph could be made, use score.backend=torch: {error}") from error
+        why = str(error).splitlines()[0]
+        raise ExportError(f"bundle {first.path}: no ONNX graph could be made, use score.backend=torch: {why}") from error
     return made.layout
 
 
