@@ -31,6 +31,7 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     rules = rule_set(config.policies)
     scores, masked = config.tables.table("scores"), config.tables.table("masked")
     source = checked_scores(config.tables, spark, rules)
+    refuse_below_cascade(config.tables, source, {name: entry.threshold for name, entry in rules.policies.items()})
     wanted = Commit(
         batch=content_id({"scores": source.batch, "rules": rules.rule_id}),
         inputs={"scores": source.batch, "rule_id": rules.rule_id},
@@ -64,19 +65,21 @@ def checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet) 
     missing = {name: bundle for name, bundle in wanted.items() if dict(there or {}).get(name) != bundle}  # type: ignore[call-overload]
     if missing:
         raise InputError(f"{tables.root}/scores: scored with {there}, the rules want {missing}; run `tokensieve score`")
-    _refuse_below_cascade(tables, commit, rules)
     return commit
 
 
-def _refuse_below_cascade(tables: TablesConfig, commit: Commit, rules: RuleSet) -> None:
-    """A cascade's thresholds hold for the token thresholds that they were chosen for, and for stricter ones."""
+def refuse_below_cascade(tables: TablesConfig, commit: Commit, thresholds: dict[str, float]) -> None:
+    """A cascade's thresholds hold for the token thresholds that they were chosen for, and for stricter ones.
+
+    Raises InputError when a policy's token threshold, a probability, is below that.
+    """
     levels: Any = dict(commit.inputs.get("cascade") or {}).get("levels", {})  # type: ignore[call-overload]
-    for name, entry in rules.policies.items():
-        if entry.threshold < levels.get(name, 0.0):
+    for name, threshold in thresholds.items():
+        if threshold < levels.get(name, 0.0):
             raise InputError(
                 f"{tables.root}/scores: a cascade skipped documents for policy {name} at token threshold "
-                f"{levels[name]:.4g}; {entry.threshold:.4g} would miss tokens in them. Raise the rule's threshold, or "
-                "score again without score.cascade or with this threshold"
+                f"{levels[name]:.4g}; {threshold:.4g} would miss tokens in them. Raise the threshold, or score again "
+                "without score.cascade or with this threshold"
             )
 
 

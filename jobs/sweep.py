@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from jobs.mask import checked_scores
+from jobs.mask import checked_scores, refuse_below_cascade
 from jobs.policies import content_id, rule_set
 from jobs.tables import Commit
 from udfs.sweep import MOST_THRESHOLDS, SWEEP_SCHEMA, sweep_rows
@@ -48,6 +48,7 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     """
     table, rules = config.tables.table("sweep"), rule_set(config.policies)
     source = checked_scores(config.tables, spark, rules)
+    refuse_below_cascade(config.tables, source, dict.fromkeys(rules.policies, min(config.sweep.thresholds)))
     in_force = {name: entry.in_force.model_copy(update={"threshold": None}) for name, entry in rules.policies.items()}
     content = {
         "scores": source.batch,

@@ -11,6 +11,6 @@ REASONS = {
     "null_text": "the text is null",
     "invalid_text": "the text is not valid UTF-8",
     "duplicate_id": "another row has the same document id; the first one in order of file and row was kept",
-    "misaligned": "the tokenizer's tokens do not tile the text",
+    "misaligned": "the tokenizer's tokens do not tile the text, or the text is too long for it and cannot be cut",
     "non_finite_score": "the classifier gave NaN or infinity",
 }

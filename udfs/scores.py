@@ -42,6 +42,11 @@ def grid_threshold(probability: float) -> int:
     return min(max(math.ceil(logit / GRID_STEP - 1e-9) + GRID_ZERO, 0), 256)
 
 
+def decision_level(threshold: float) -> int:
+    """The smallest grid value that a threshold calls forbidden: as `grid_threshold`, but 0 calls all so, and 1 none."""
+    return grid_threshold(threshold) if 0 < threshold < 1 else 256 * int(threshold)
+
+
 def encode_lengths(lengths_T: np.ndarray, bounds_D1: np.ndarray) -> pa.BinaryArray:
     """Packs token lengths in bytes, int [T], into one binary value per document.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs import mask, score
+from jobs import mask, score, sweep
 from jobs.errors import ConfigError, InputError
 from tests.corpora import write_corpus
 from udfs.scoring.score_plan import SAMPLED, SKIPPED
@@ -35,8 +35,10 @@ def test_a_cascade_scans_what_its_thresholds_say_and_its_sample_tells_what_that_
     assert score.run(config, spark) == {key: value for key, value in result.items() if key != "device"}
 
     mask.run(configure(*shape, "policies.medicine.rule.threshold=0.7"), spark)
-    with pytest.raises(InputError, match="a cascade skipped documents for policy medicine at token threshold 0.5"):
+    with pytest.raises(InputError, match=r"a cascade skipped documents for policy medicine at token threshold 0\.5"):
         mask.run(configure(*shape, "policies.medicine.rule.threshold=0.4"), spark)
+    with pytest.raises(InputError, match=r"at token threshold 0\.5; 0\.3 would miss tokens"):
+        sweep.run(configure(*shape, "sweep.thresholds=[0.6,0.3]"), spark)
 
 
 def test_thresholds_set_by_hand_need_no_sample_and_a_sample_without_forget_tokens_is_an_error(

@@ -113,7 +113,7 @@ def test_compressed_json_lines_are_read_by_their_name(tmp_path):
 
 
 def test_batches_are_cut_by_bytes(tmp_path):
-    big = "x" * (6 * 2**20)
+    big = "x" * (3 * 2**18)
     pq.write_table(pa.table({"text": [big] * 5, "n": range(5)}, schema=SCHEMA), tmp_path / "a.parquet")
     parts = list(read_split(splits_of(tmp_path / "a.parquet")[0], SCHEMA))
     assert [part.batch.num_rows for part in parts if isinstance(part, Rows)] == [2, 1, 2]

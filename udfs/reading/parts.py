@@ -11,7 +11,7 @@ import pyarrow as pa
 from udfs.reading.split import Split
 
 BATCH_ROWS = 8_192
-BATCH_BYTES = 16 * 2**20
+BATCH_BYTES = 2 * 2**20
 
 PROVENANCE = (
     pa.field("source_file", pa.string()),

@@ -26,7 +26,7 @@ def back_ends(corpus: Corpus, bundle: Bundle, tokens: int, rounds: int) -> Found
         for name, scorer in scorers.items()
     }
     ways["matrix peak"] = lambda: Run(amount=gemm_flops(), cpu_s=1.0, wall_s=1.0)
-    runs = in_turns(ways, rounds)
+    runs = in_turns(ways, rounds, warm_up=False)
     found.add(f"{bundle.spec.name}, tokens", runs)
     found.lines += packing(scans["torch"])
     work = Work.of(bundle)

@@ -21,7 +21,7 @@ from udfs.rule import Rule
 from udfs.sweep import sweep_rows
 
 BATCH_ROWS = 1024  # as Spark sends them
-COPIES = 20
+TEXT_MB = 200  # of the repeated scores: enough that Spark's fixed seconds do not decide
 MANY = (*(at / 20 for at in range(1, 20)), 0.99)
 ONE = (0.5,)
 RULES = {
@@ -38,8 +38,9 @@ def decisions(corpus: Corpus, bundle: Bundle, folder: Path, tokens: int, rounds:
     config = job(source, root, bundle, write_shards(corpus.sample(tokens, "decisions"), source, 4))
     with Child("tests.bench.scoring.spark_driver", log=folder / "driver.log") as driver:
         driver.ask(what="run", verb="score", config=config)
-        driver.ask(what="multiply", config=config, times=COPIES)
-        files = sorted((root / "scores").rglob("*.parquet"))
+        once = text_mb(batches(tables(root)))
+        driver.ask(what="multiply", config=config, times=max(1, round(TEXT_MB / once)))
+        files = tables(root)
         found = _in_memory(files, rounds)
         _verbs(found, driver, config, text_mb(batches(files)), rounds)
     return found
@@ -93,6 +94,11 @@ def _verbs(found: Found, driver: Child, config: dict[str, Any], size: float, rou
     found.add(f"Spark, MB of text ({size:.0f} MB)", runs)
     found.ratios["remask_spark_mb_per_core_s"] = per_cpu_s(runs["verb mask"])
     found.ratios["sweep20_over_one_spark"] = 1 / ratio(runs["verb sweep of 20"], runs["verb sweep of 1"], "wall_s")
+
+
+def tables(root: Path) -> list[Path]:
+    """The files of the scores table."""
+    return sorted((root / "scores").rglob("*.parquet"))
 
 
 def batches(files: Sequence[Path]) -> list[pa.StructArray]:

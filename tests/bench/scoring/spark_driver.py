@@ -1,11 +1,12 @@
 """A Spark driver that runs verbs on command, in a session of its own: how long each took, and what it held in memory.
 
 In local mode the JVM is driver and executor at once. So the driver's memory is taken as what lives on the JVM's heap
-after a collection, the largest while a verb ran, and the largest resident size of the driver's Python process, which
+after a collection, the median while a verb ran, and the largest resident size of the driver's Python process, which
 no Python worker shares. Looking costs time: a run is either timed or looked at.
 """
 
 import re
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -59,12 +60,13 @@ class Driver:
 
     @contextmanager
     def _watched(self) -> Iterator[dict[str, float]]:
-        """While inside, notes the largest of both memories, in MB."""
-        seen, done = {"jvm_live_heap": 0.0, "python_rss": 0.0}, threading.Event()
+        """While inside, looks at both memories; they are there at the end, in MB."""
+        seen: dict[str, float] = {}
+        heaps, done = [self._live_heap()], threading.Event()
 
         def look() -> None:
             while not done.wait(EVERY_S):
-                seen["jvm_live_heap"] = max(seen["jvm_live_heap"], self._live_heap())
+                heaps.append(self._live_heap())
 
         Path("/proc/self/clear_refs").write_text("5")  # forgets the largest resident size so far
         thread = threading.Thread(target=look, daemon=True)
@@ -74,8 +76,7 @@ class Driver:
         finally:
             done.set()
             thread.join()
-            seen["jvm_live_heap"] = max(seen["jvm_live_heap"], self._live_heap())
-            seen["python_rss"] = _largest_rss()
+            seen |= {"jvm_live_heap": statistics.median(heaps), "python_rss": _largest_rss()}
 
     def _live_heap(self) -> float:
         java: Any = self.session.sparkContext._jvm

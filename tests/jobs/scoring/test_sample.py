@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from jobs.scoring.sample import sample, tokens_per_byte
 from jobs.scoring.source import SourceConfig
 
 
-def taken(path, format="parquet"):
+def taken(path, format: Literal["parquet", "jsonl"] = "parquet"):
     listing = list_files(SourceConfig(path=str(path), format=format))
     return sample(listing.splits, listing.schema, "text")
 

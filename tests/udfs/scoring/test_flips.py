@@ -16,6 +16,7 @@ def test_decisions_that_differ_are_counted_at_the_threshold():
     )
     assert decision_flips(ours, theirs, "p", 0.5) == (2, 5)
     assert decision_flips(ours, ours, "p", 0.5) == (0, 5)
+    assert [decision_flips(ours, theirs, "p", end) for end in (0.0, 1.0)] == [(0, 5), (0, 5)]
 
 
 def test_only_rows_that_both_have_are_compared():

@@ -63,7 +63,8 @@ def test_a_scored_row_carries_its_source_its_hash_and_scores_that_tile_the_text(
         assert row["reason"] is None
     assert [row["p0"]["flags"] for row in rows] == [0, EMPTY, 0, WINDOWED, WINDOWED]
     assert rows[1]["p0"] == {
-        "bundle_id": bundle.bundle_id, "token_bytes": b"", "token_scores": b"", "doc_score": None, "flags": EMPTY, "probe": None,
+        "bundle_id": bundle.bundle_id, "token_bytes": b"", "token_scores": b"", "doc_score": None, "flags": EMPTY,
+        "probe": None,
     }  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from tests.bundles import small_tokenizer
 from udfs.tokenizer import ByteTokenizer, Tokenized
@@ -14,11 +16,7 @@ from udfs.tokenizing import pieces
 from udfs.tokenizing.cuts import KNOWN_PATTERNS, are_exact, cuts
 from udfs.tokenizing.texts import Texts
 
-SEEDS = [
-    "the patient's aspirin, 25 mg/day; we'll see",
-    "naïve 日本語。テスト、漢字，字 مرحبا z\u0301",
-    "x=y+1\r\n\n  a\t\tb",
-]
+SEEDS = ["the patient's aspirin, 25 mg/day; we'll see", "naïve 日本語。テスト、漢字，字 z\u0301", "x=y+1\r\n\n  a\tb"]
 ATOMS = [
     *"aZ09'’\"/.,;-=_ \n\r\t\x00\x1c\x7f\x85\u00a0\u2003\u3000\u200b\u180e",
     *"éßſİǅжעم字語。、，すア한ไก็٣²Ⅷ\u0301\u0489👩\U0010fffd",
@@ -56,12 +54,34 @@ def tokenizers(tmp_path_factory) -> list[ByteTokenizer]:
     return loaded + [one for one in fast if one.backend != "tokenizers"]
 
 
+@pytest.fixture(scope="module")
+def splitters(tokenizers) -> dict[str, Any]:
+    """The pre-tokenizers of the same files."""
+    return {one.path.name: Tokenizer.from_file(str(one.path)).pre_tokenizer for one in tokenizers}
+
+
+def words(split: Any, text: str) -> list[str]:
+    """What the splitting pattern makes of a text, before any merge."""
+    return [word for word, _ in split.pre_tokenize_str(text)]
+
+
 def tokens(made: Tokenized) -> list[tuple[int, int]]:
     assert made.failed == {}
     return list(zip(made.ids_T.tolist(), made.bytes_T.tolist()))
 
 
 @settings(max_examples=300, deadline=None)
+@given(text=TEXT)
+def test_no_word_of_a_known_pattern_reaches_over_a_cut(splitters, text):
+    data = text.encode()
+    places = cuts(np.frombuffer(data, np.uint8), 1, len(data)).tolist() if data else []
+    for name, split in splitters.items():
+        whole = words(split, text)
+        for at in places:
+            assert words(split, data[:at].decode()) + words(split, data[at:].decode()) == whole, (name, at)
+
+
+@settings(max_examples=60, deadline=None)
 @given(text=TEXT)
 def test_a_cut_at_any_place_leaves_the_tokens_as_they_are(tokenizers, text):
     data = text.encode()
@@ -88,7 +108,7 @@ def test_words_lines_numbers_and_ideographs_give_places_to_cut():
     assert found("aaaa") == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(texts=st.lists(TEXT, max_size=6))
 def test_a_batch_in_pieces_has_the_tokens_and_bounds_of_the_batch(tokenizers, texts):
     short = {"PIECE_BYTES": 8, "CALL_BYTES": 20, "NEAR_BYTES": 3}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from udfs.scores import grid_threshold, quantize_logits
+from udfs.scores import decision_level, quantize_logits
 
 
 class LogitAgreement(BaseModel):
@@ -50,7 +50,7 @@ def agreement(expected_TH: np.ndarray, found_TH: np.ndarray, thresholds: Sequenc
     finite_TH = np.isfinite(expected_TH) & np.isfinite(found_TH)
     expected_TH, found_TH = (np.where(finite_TH, values, 0).astype(np.float64) for values in (expected_TH, found_TH))
     old_TP, new_TP = (quantize_logits(values_TH[:, ::2]).astype(np.int64) for values_TH in (expected_TH, found_TH))
-    levels_P = np.array([_level(threshold) for threshold in thresholds])
+    levels_P = np.array([decision_level(threshold) for threshold in thresholds])
     return LogitAgreement(
         tokens=len(expected_TH),
         decisions=old_TP.size,
@@ -59,8 +59,3 @@ def agreement(expected_TH: np.ndarray, found_TH: np.ndarray, thresholds: Sequenc
         decision_flips=int(((old_TP >= levels_P) != (new_TP >= levels_P)).sum()),
         step_flips=int((np.abs(old_TP - new_TP) > 1).sum()),
     )
-
-
-def _level(threshold: float) -> int:
-    """`grid_threshold`, and for 0 and 1 what everything and nothing reaches."""
-    return grid_threshold(threshold) if 0 < threshold < 1 else 256 * int(threshold)

@@ -1,4 +1,4 @@
-"""Attention in plain products and sums, for graphs: masks are added, so that a softmax is one operation.
+"""Attention in plain products and sums, for graphs: a mask is added, and a softmax is one operation.
 
 torch's own attention exports as the same with a test for rows without any key, which here always have one; leaving it
 out makes a graph about a fifth faster at windows of 1,024 tokens.
@@ -85,8 +85,8 @@ class Rows:
 
 def attend_all(q_BHLE: Tensor, k_BHLE: Tensor, v_BHLE: Tensor, bias: Tensor, scale: float | None = None) -> Tensor:
     """softmax(scale * q k + bias) v, [B, H, L, E]; `scale` is 1 / sqrt(E) when None."""
-    scale = q_BHLE.shape[-1] ** -0.5 if scale is None else scale
-    return torch.softmax((q_BHLE * scale) @ k_BHLE.transpose(2, 3) + bias, dim=-1) @ v_BHLE
+    factor = q_BHLE.shape[-1] ** -0.5 if scale is None else scale
+    return torch.softmax((q_BHLE * factor) @ k_BHLE.transpose(2, 3) + bias, dim=-1) @ v_BHLE
 
 
 def attend_near(q_THE: Tensor, k_THE: Tensor, v_THE: Tensor, row: Row, scale: float | None = None) -> Tensor:

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,16 @@ def export(members: "Sequence[Bundle]", folder: Path) -> "Layout":
         ImportError: torch, onnx or onnxscript is not installed.
         ExportError: the encoder has no form for ONNX, or the exporter cannot translate it.
     """
-    torch = _torch()
+    _need("torch", "onnx", "onnxscript")
+    import torch
+
     from udfs.heads import ManyHeads
     from udfs.scoring.backends.onnx_forms import form
 
     first = members[0]
+    encoder, heads = first.encoder(), ManyHeads([bundle.heads() for bundle in members])
     try:
-        made = form(first.encoder(), ManyHeads([bundle.heads() for bundle in members]), first.window)
+        made = form(encoder, heads, first.window)
         with _quiet(), torch.no_grad():
             torch.onnx.export(
                 made.module,
@@ -46,20 +50,23 @@ def export(members: "Sequence[Bundle]", folder: Path) -> "Layout":
                 folder / GRAPH,
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes=_free_axes(made.multiple),
+                dynamic_shapes=_free_axes(made.layout),
                 input_names=INPUTS,
                 output_names=[OUTPUT],
                 external_data=True,
                 verbose=False,
             )
     except (ValueError, torch.onnx.errors.OnnxExporterError) as error:
-        why = str(error).splitlines()[0]
-        raise ExportError(f"bundle {first.path}: no ONNX graph could be made, use score.backend=torch: {why}") from error
+        why = str(error.__cause__ or error).splitlines()[0]
+        raise ExportError(f"bundle {first.path} has no ONNX graph, use score.backend=torch: {why}") from error
     return made.layout
 
 
 def quantize(graph: Path, folder: Path) -> None:
-    """Writes GRAPH and WEIGHTS with the encoder's matrices in int8, from the float32 graph. ImportError without onnx."""
+    """Writes GRAPH and WEIGHTS with the encoder's matrices in int8, made of a float32 graph.
+
+    Raises ImportError without onnx.
+    """
     _need("onnx")
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -67,6 +74,7 @@ def quantize(graph: Path, folder: Path) -> None:
     model = onnx.load(graph)
     # The exporter leaves the shapes that weights had before it turned them; onnx infers all shapes anew.
     del model.graph.value_info[:]
+    heads = [node.name for node in model.graph.node if any(name.startswith("heads.") for name in node.input)]
     with _quiet():
         quantize_dynamic(
             model,
@@ -75,33 +83,27 @@ def quantize(graph: Path, folder: Path) -> None:
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in model.graph.node if any(name.startswith("heads.") for name in node.input)],
+            nodes_to_exclude=heads,
             use_external_data_format=True,
             extra_options={"MatMulConstBOnly": True},
         )
 
 
-def _free_axes(multiple: int) -> tuple[Any, Any]:
+def _free_axes(layout: "Layout") -> tuple[Any, Any]:
     from torch.export import Dim
 
-    if multiple == 1:
+    if layout.kind == "rows":
         return {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC}
-    tokens = multiple * Dim("blocks", min=1)
+    tokens = layout.multiple * Dim("blocks", min=1)
     return {0: tokens}, {0: tokens}
 
 
-def _torch() -> Any:
-    _need("onnx", "onnxscript")
-    import torch
-
-    return torch
-
-
 def _need(*modules: str) -> None:
-    from importlib.util import find_spec
-
-    if lacking := [name for name in modules if find_spec(name) is None]:
-        raise ImportError(f"making an ONNX graph needs {', '.join(lacking)}: pip install 'tokensieve[onnx]'")
+    for name in modules:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ImportError(f"making an ONNX graph needs {name}: pip install 'tokensieve[onnx]'") from error
 
 
 @contextmanager

@@ -24,13 +24,10 @@ from udfs.transformer import Transformer
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A module to export, inputs to trace it with, the multiples that their free axes have, and how packs become
-    inputs.
-    """
+    """A module to export, inputs to trace it with, whose axes are all free, and how packs become such inputs."""
 
     module: nn.Module
     inputs: tuple[Tensor, Tensor]
-    multiple: int
     layout: Layout
 
 
@@ -41,26 +38,27 @@ def form(encoder: nn.Module, heads: nn.Module, window: int) -> Form:
     """
     if isinstance(encoder, SlidingEncoder):
         reach = encoder.config.reach
-        inputs = torch.arange(3 * reach) % 5, torch.tensor([0, 2 * reach]).repeat_interleave(torch.tensor([2, 1]) * reach)
-        return _made(_SlidingForm(encoder, heads, window), inputs, reach, RowLayout(multiple=reach))
-    inputs = torch.arange(60).view(3, 20) % 5, torch.tensor([20, 20, 11])
-    if isinstance(encoder, Masked | BiLM):
-        features = (_MaskedRows if isinstance(encoder, Masked) else _BiLMRows)(encoder, window)
-        return _made(_RowsForm(features, heads), inputs, 1, RowsLayout())
+        row = torch.arange(3 * reach) % 5, torch.tensor([0] * 2 * reach + [2 * reach] * reach)
+        return _made(_SlidingForm(encoder, heads, window), row, RowLayout(multiple=reach))
+    rows = torch.arange(60).view(3, 20) % 5, torch.tensor([20, 20, 11])
+    if isinstance(encoder, Masked):
+        return _made(_RowsForm(_MaskedRows(encoder, window), heads), rows, RowsLayout())
+    if isinstance(encoder, BiLM):
+        return _made(_RowsForm(_BiLMRows(encoder, window), heads), rows, RowsLayout())
     if isinstance(encoder, HuggingFace):
         config = encoder.config
         padding = encoder.model.config.pad_token_id or 0
         layout = RowsLayout(before=tuple(config.before), after=tuple(config.after), padding=padding)
-        return _made(_RowsForm(_HuggingFaceRows(encoder), heads), inputs, 1, layout)
-    raise ValueError(f"an encoder of type {type(encoder).__module__} has no form for ONNX; use score.backend=torch")
+        return _made(_RowsForm(_HuggingFaceRows(encoder), heads), rows, layout)
+    raise ValueError(f"an encoder of type {type(encoder).__module__} has no form for ONNX")
 
 
-def _made(module: nn.Module, inputs: tuple[Tensor, Tensor], multiple: int, layout: Layout) -> Form:
-    return Form(module=module.eval().requires_grad_(False), inputs=inputs, multiple=multiple, layout=layout)
+def _made(module: nn.Module, inputs: tuple[Tensor, Tensor], layout: Layout) -> Form:
+    return Form(module=module.eval().requires_grad_(False), inputs=inputs, layout=layout)
 
 
 class _RowsForm(nn.Module):
-    """A document a row: ids int64 [B, L], lengths int64 [B] in; float32 [B, L, 2P] out. The tail of a row is padding."""
+    """A document a row, then padding: ids int64 [B, L] and lengths int64 [B] in, float32 [B, L, 2P] out."""
 
     def __init__(self, features: nn.Module, heads: nn.Module) -> None:
         super().__init__()

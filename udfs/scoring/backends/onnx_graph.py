@@ -106,7 +106,7 @@ def _make(members: "Sequence[Bundle]", precision: Precision, folder: Path) -> Gr
             quantize(whole.folder / GRAPH, made)
             layout = whole.record.layout
         found = _compare(members, made, layout)
-        _refuse(members, precision, found)
+        check_limits(members, precision, found)
         record = GraphRecord(
             precision=precision,
             bundles=tuple(bundle.bundle_id for bundle in members),
@@ -127,7 +127,8 @@ def _compare(members: "Sequence[Bundle]", folder: Path, layout: Layout) -> Logit
     return agreement(expected_PH, found_PH, [bundle.spec.thresholds["token"].value for bundle in members])
 
 
-def _refuse(members: "Sequence[Bundle]", precision: Precision, found: LogitAgreement) -> None:
+def check_limits(members: "Sequence[Bundle]", precision: Precision, found: LogitAgreement) -> None:
+    """Raises GraphRefused for a graph that is too far from torch."""
     close = found.max_difference <= LARGEST_DIFFERENCE if precision == "fp32" else found.flipped <= MOST_FLIPPED
     if close and found.finite:
         return

@@ -19,7 +19,7 @@ CALL_TOKENS = 4096  # of one call, or one window: attention's table grows with r
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """Inputs of one run of a graph. `own_N`: which rows of its output, axes joined, are the windows' tokens in order."""
+    """Inputs of one run of a graph. `own_N`: which rows of its output, axes joined, are the windows' tokens."""
 
     ids: np.ndarray  # int64
     places: np.ndarray  # int64
@@ -42,8 +42,10 @@ class RowLayout(_Layout):
     multiple: int = Field(ge=1)
 
     def calls(self, ids_P: np.ndarray, bounds_N1: np.ndarray) -> Iterator[Call]:
-        """The one call of a pack, as in `Backend.submit`."""
+        """The one call of a pack as in `Backend.submit`, none for an empty one."""
         total = len(ids_P)
+        if not total:
+            return
         fill = -total % self.multiple
         # What fills is a window of its own.
         starts_P = np.append(np.repeat(bounds_N1[:-1], np.diff(bounds_N1)), np.full(fill, total))
@@ -80,7 +82,7 @@ Layout = Annotated[RowLayout | RowsLayout, Field(discriminator="kind")]
 
 
 def groups(lengths_N: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Neighbours (first, stop) to pad to their longest: at most `PADDING` of their own, and `CALL_TOKENS` unless one."""
+    """Neighbours (first, stop) to pad to their longest: within `PADDING`, and `CALL_TOKENS` unless it is one."""
     lengths, first = lengths_N.tolist(), 0
     while first < len(lengths):
         longest = own = lengths[first]
