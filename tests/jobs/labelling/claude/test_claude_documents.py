@@ -94,7 +94,8 @@ def test_a_labeller_that_believes_the_texts_is_caught_by_the_canaries_and_labels
 
     fake.answer = Labeller(gullible)
     write_source(tmp_path, {f"doc {at}": f"Rain fell {at} times." for at in range(300)})
-    config = labelled_project(tmp_path, fake.url)
+    # Every canary several times: of the usual six, drawn by the batch's name, all but one may be harmless.
+    config = labelled_project(tmp_path, fake.url, "claude.canary_share=0.1")
     with pytest.raises(CanaryError):
         documents.run(config, spark)
     assert label_table(config, documents.NAME).commit(spark) is None
