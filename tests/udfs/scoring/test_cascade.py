@@ -50,7 +50,8 @@ def test_a_probe_is_the_mean_probability_over_the_stretches_alone():
     scores_T = np.zeros(43, dtype=np.uint8)
     scores_T[[9, 10, 28]] = 255
     probe_D = probes(scores_T, np.array([0, 40, 43]), cut)
-    assert probe_D[0] == pytest.approx((3 * probabilities(np.uint8([255]))[0] + probabilities(np.uint8([0]))[0]) / 4)
+    low, high = probabilities(np.array([0, 255], dtype=np.uint8))
+    assert probe_D[0] == pytest.approx((3 * high + low) / 4)
     assert np.isnan(probe_D[1])
 
 
