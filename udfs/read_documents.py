@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from udfs.labels import DOCUMENT_SCHEMA
 from udfs.read_shard import PROVENANCE, Faults, read_split
+from udfs.reading.parts import numbered_rows
 from udfs.reading.split import sent_splits
 from udfs.text_rows import document_ids, made_id, text_faults, text_hash
 
@@ -42,11 +43,8 @@ def read_splits(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[p
 
 def read_table_rows(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For tables that Spark reads, one whole file a partition: rows are numbered as they come."""
-    first = 0
-    for batch in batches:
-        rows = pa.array(range(first, first + batch.num_rows), pa.int64())
-        first += batch.num_rows
-        yield _documents(plan, batch.append_column(PROVENANCE[2], rows))
+    for batch in numbered_rows(batches):
+        yield _documents(plan, batch)
 
 
 def _documents(plan: ReadPlan, rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -68,10 +68,8 @@ class Watch:
 
     def _read(self, entry: os.DirEntry[str]) -> None:
         status = entry.stat()
-        version = (
-            status.st_mtime_ns,
-            status.st_ino,
-        )  # a clock of milliseconds may miss a replacement, a new file does not
+        # A clock of milliseconds may miss a replacement, a new file does not.
+        version = status.st_mtime_ns, status.st_ino
         if entry.name not in self._beats or self._beats[entry.name][0] != version:
             beat = read_heartbeat(Path(entry.path))
             if beat is not None:

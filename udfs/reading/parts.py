@@ -47,6 +47,15 @@ def with_provenance(batch: pa.RecordBatch, split: Split, rows: int | pa.Array) -
     )
 
 
+def numbered_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches of one whole file with file and version, and the row added: its place among all as they come."""
+    first = 0
+    for batch in batches:
+        rows = pa.array(range(first, first + batch.num_rows), pa.int64())
+        first += batch.num_rows
+        yield batch.append_column(PROVENANCE[2], rows)
+
+
 def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of at most BATCH_ROWS and BATCH_BYTES; a larger row is a batch of its own."""
     kept: list[pa.RecordBatch] = []

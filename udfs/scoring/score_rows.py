@@ -10,7 +10,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udfs.read_shard import PROVENANCE, Faults, read_split
+from udfs.read_shard import Faults, read_split
+from udfs.reading.parts import numbered_rows
 from udfs.reading.split import sent_splits
 from udfs.scoring.ahead import ahead
 from udfs.scoring.heartbeat import heartbeat
@@ -34,15 +35,7 @@ def score_rows(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[p
 
     Rows are numbered as they come, which is their order in the file.
     """
-    yield from _scored(plan, _numbered(batches))
-
-
-def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    first = 0
-    for batch in batches:
-        rows = pa.array(range(first, first + batch.num_rows), pa.int64())
-        first += batch.num_rows
-        yield batch.append_column(PROVENANCE[2], rows)
+    yield from _scored(plan, numbered_rows(batches))
 
 
 def _scored(plan: ScorePlan, parts: Iterator[pa.RecordBatch | Faults]) -> Iterator[pa.RecordBatch]:
