@@ -28,6 +28,10 @@ class QuarantineError(VerbError):
     exit_code = 3
 
 
+class BusyError(VerbError):
+    """Another process works on the same tables, or began to meanwhile."""
+
+
 class BalanceError(VerbError):
     """Counts read back from the tables do not add up: documents were lost or doubled."""
 

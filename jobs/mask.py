@@ -7,7 +7,9 @@ Also an application: spark-submit jobs/mask.py.
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import BalanceError, InputError
+from jobs.ledger import Ledger
 from jobs.policies import RuleSet, content_id, rule_set
+from jobs.quarantine import read_quarantine
 from jobs.tables import Commit, TablesConfig
 from udfs.rule import ACTIONS
 
@@ -24,24 +26,54 @@ DECISION = (
 def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     """Applies the policies' rules to the scores and returns the counts. Done already: nothing is written.
 
-    Raises InputError when the scores are missing or of other bundles, BalanceError when documents are lost.
+    Rows of source files whose scores have changed are decided anew, all of them under another rule. Raises InputError
+    when the scores are missing or of other bundles, BalanceError when documents are lost.
     """
-    from pyspark.sql import functions as F
-
     rules = rule_set(config.policies)
-    scores, masked = config.tables.table("scores"), config.tables.table("masked")
-    source = checked_scores(config.tables, spark, rules)
+    masked = config.tables.table("masked")
+    source = checked_scores(config.tables, rules)
     refuse_below_cascade(config.tables, source, {name: entry.threshold for name, entry in rules.policies.items()})
     wanted = Commit(
         batch=content_id({"scores": source.batch, "rules": rules.rule_id}),
-        inputs={"scores": source.batch, "rule_id": rules.rule_id},
+        inputs={"scores": source.batch, "scores_version": source.version, "rule_id": rules.rule_id},
+        ledger=source.ledger,
     )
     save_rules(config.tables, rules)
-    current = masked.commit(spark)
-    if current is None or current.batch != wanted.batch:
-        rows = decided(scores.read(spark), rules, config.source.columns.text).drop(*rules.policies)
-        masked.replace(rows.withColumn("rule_id", F.lit(rules.rule_id)), wanted)
+    current = masked.commit()
+    if current is None or (current.batch, current.ledger) != (wanted.batch, wanted.ledger):
+        base = current if current and current.inputs["rule_id"] == rules.rule_id and current.ledger else None
+        if base is None or source.ledger is None:
+            _write_all(config, spark, rules, source, wanted)
+        else:
+            _write_changes(config, spark, rules, source, wanted, base)
+        config.tables.forget_old(masked)
     return counts(config.tables, spark)
+
+
+def _write_all(config: "Config", spark: "SparkSession", rules: RuleSet, source: Commit, wanted: Commit) -> None:
+    """Decides every row anew."""
+    rows = config.tables.table("scores").read(spark, source.version)
+    sources = () if source.ledger is None else Ledger.load(config.tables.store, source.ledger).sources
+    config.tables.table("masked").replace(_masked(rows, rules, config), wanted, sources=sources)
+
+
+def _write_changes(
+    config: "Config", spark: "SparkSession", rules: RuleSet, source: Commit, wanted: Commit, base: Commit
+) -> None:
+    """Decides the rows of those source files that were scored since the table was made; others keep their decision."""
+    now, then = (Ledger.load(config.tables.store, str(commit.ledger)) for commit in (source, base))
+    changed, gone = now.changed_since(then), now.gone_since(then)
+    rows = config.tables.table("scores").read(spark, source.version, changed)
+    leaving = gone | (changed & then.sources.keys())
+    config.tables.table("masked").update(_masked(rows, rules, config), wanted, base, leaving, changed)
+
+
+def _masked(scores: "DataFrame", rules: RuleSet, config: "Config") -> "DataFrame":
+    """Rows of the masked table, of rows of the scores table."""
+    from pyspark.sql import functions as F
+
+    rows = decided(scores, rules, config.source.columns.text).drop(*rules.policies)
+    return rows.withColumn("rule_id", F.lit(rules.rule_id))
 
 
 def decided(scores: "DataFrame", rules: RuleSet, text: str) -> "DataFrame":
@@ -54,12 +86,11 @@ def decided(scores: "DataFrame", rules: RuleSet, text: str) -> "DataFrame":
     return rows.select("*", "decision.*", *doc_scores).drop("decision").withColumnRenamed(text, "text")
 
 
-def checked_scores(tables: TablesConfig, spark: "SparkSession", rules: RuleSet) -> Commit:
-    """The scores' commit, if they are whole and of the bundles that the rules are for."""
-    scores, quarantine = tables.table("scores"), tables.table("quarantine")
-    commit, bad = scores.commit(spark), quarantine.commit(spark)
-    if commit is None or bad is None or commit.batch != bad.batch:
-        raise InputError(f"{tables.root}: no complete scores table; run `tokensieve score` first")
+def checked_scores(tables: TablesConfig, rules: RuleSet) -> Commit:
+    """The scores' commit, if they are of the bundles that the rules are for."""
+    commit = tables.table("scores").commit()
+    if commit is None:
+        raise InputError(f"{tables.root}: no scores table; run `tokensieve score` first")
     there = commit.inputs["bundles"]
     wanted = {name: entry.bundle_id for name, entry in rules.policies.items()}
     missing = {name: bundle for name, bundle in wanted.items() if dict(there or {}).get(name) != bundle}  # type: ignore[call-overload]
@@ -73,7 +104,7 @@ def refuse_below_cascade(tables: TablesConfig, commit: Commit, thresholds: dict[
 
     Raises InputError when a policy's token threshold, a probability, is below that.
     """
-    levels: Any = dict(commit.inputs.get("cascade") or {}).get("levels", {})  # type: ignore[call-overload]
+    levels: Any = dict(commit.inputs.get("cascade_chosen") or {}).get("levels", {})  # type: ignore[call-overload]
     for name, threshold in thresholds.items():
         if threshold < levels.get(name, 0.0):
             raise InputError(
@@ -100,17 +131,31 @@ def _decision(rules: RuleSet) -> "Column":
 
 def save_rules(tables: TablesConfig, rules: RuleSet) -> None:
     """Writes what `rule_id` names to `<root>/rules/<rule_id>.json`."""
-    folder = tables.folder / "rules"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{rules.rule_id}.json").write_text(rules.model_dump_json(indent=2) + "\n")
+    tables.store.write(f"rules/{rules.rule_id}.json", (rules.model_dump_json(indent=2) + "\n").encode())
 
 
 def load_rules(tables: TablesConfig, rule_id: str) -> RuleSet:
     """Reads a rule set back. Raises InputError when it is not there."""
-    file = tables.folder / "rules" / f"{rule_id}.json"
-    if not file.is_file():
-        raise InputError(f"{file}: the content of rule {rule_id} is missing; run `tokensieve mask` again")
-    return RuleSet.model_validate_json(file.read_text())
+    name = f"rules/{rule_id}.json"
+    try:
+        return RuleSet.model_validate_json(tables.store.read(name))
+    except FileNotFoundError:
+        where = tables.store.uri(name)
+        raise InputError(f"{where}: the content of rule {rule_id} is missing; run `tokensieve mask` again") from None
+
+
+def masked_commits(tables: TablesConfig) -> tuple[Commit, Commit]:
+    """The commits of the masked table and of the scores that it was made from.
+
+    Raises InputError where there is none, and where other scores stand there now.
+    """
+    masked, scores = tables.table("masked"), tables.table("scores")
+    commit, scored = masked.commit(), scores.commit()
+    if commit is None or scored is None:
+        raise InputError(f"{masked.uri}: no masked table; run `tokensieve mask` first")
+    if commit.inputs["scores"] != scored.batch:
+        raise InputError(f"{masked.uri}: made from other scores than those that stand there; run `tokensieve mask`")
+    return commit, scored
 
 
 def counts(tables: TablesConfig, spark: "SparkSession") -> dict[str, Any]:
@@ -120,16 +165,11 @@ def counts(tables: TablesConfig, spark: "SparkSession") -> dict[str, Any]:
     """
     from pyspark.sql import functions as F
 
-    masked, scores = tables.table("masked"), tables.table("scores")
-    commit, scored = masked.commit(spark), scores.commit(spark)
-    if commit is None or scored is None:
-        raise InputError(f"{masked.path}: no masked table; run `tokensieve mask` first")
-    if commit.inputs["scores"] != scored.batch:
-        raise InputError(f"{masked.path}: made from other scores than those that stand there; run `tokensieve mask`")
-    totals = masked.read(spark).groupBy("action").agg(F.count("*").alias("n"), F.sum("forget_bytes").alias("bytes"))
+    commit, scored = masked_commits(tables)
+    totals = tables.table("masked").read(spark, commit.version).groupBy("action").agg(F.count("*").alias("n"), F.sum("forget_bytes").alias("bytes"))
     found = {row["action"]: row for row in totals.collect()}
     documents = {action: found[action]["n"] if action in found else 0 for action in ACTIONS}
-    quarantined = tables.table("quarantine").read(spark).count()
+    quarantined = read_quarantine(tables, spark, scored.version).count()
     balance = {"in": scored.counts["in"], **documents, "quarantine": quarantined}
     if balance["in"] != sum(documents.values()) + quarantined:
         raise BalanceError(f"{tables.root}: {balance}: the parts do not sum to `in`; run `tokensieve mask` again")

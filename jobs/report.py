@@ -61,6 +61,7 @@ def gather(config: "Config", spark: "SparkSession") -> "Facts":
     """Everything that the page says. Raises as `run` does."""
     from jobs.mask import counts, load_rules
     from jobs.policies import content_id
+    from jobs.quarantine import read_quarantine
     from jobs.reporting.facts import Facts
     from jobs.reporting.gather import export_facts, source_facts, table_version
     from jobs.scoring.outcome import reason_counts
@@ -70,16 +71,16 @@ def gather(config: "Config", spark: "SparkSession") -> "Facts":
     rules = load_rules(tables, counted["rule_id"])
     shards = _shards(config)
     named = [tables.table(name) for name in ("scores", "quarantine", "masked")]
-    commits = [(table, table.commit(spark)) for table in named]
+    commits = [(table, table.commit()) for table in named]
     total, sources, files = source_facts(tables, spark, shards)
     return Facts(
         corpus=config.source.path,
         root=str(tables.root),
         config_id=content_id(config.model_dump(mode="json")),
         rule_id=counted["rule_id"],
-        tables=tuple(table_version(table, commit, spark) for table, commit in commits if commit),
+        tables=tuple(table_version(table, commit) for table, commit in commits if commit),
         documents=counted["documents"],
-        quarantine=reason_counts(tables.table("quarantine").read(spark)),
+        quarantine=reason_counts(read_quarantine(tables, spark)),
         policies=_policies(config, spark, rules),
         sources=sources,
         source_files=files,

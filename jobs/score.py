@@ -1,9 +1,11 @@
 """Verb `score`: source in, tables `scores` and `quarantine` out. The only verb that runs a classifier.
 
-The pass (jobs/scoring/scan.py) is persisted on disk between its two tables, so that a document is scored once; that
-costs one local copy of the text. Also an application: spark-submit jobs/score.py.
+Files that are new or changed since the table was written are read; another classifier or column means all of them. The
+pass (jobs/scoring/scan.py) is persisted on disk between its two tables, which costs one local copy of that text. Also an
+application: spark-submit jobs/score.py.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,83 +14,141 @@ from typing import TYPE_CHECKING, Any
 from jobs.errors import BalanceError, QuarantineError
 from jobs.policies import content_id, load_bundle, token_thresholds
 from jobs.progress import step
+from jobs.quarantine import KEY, read_quarantine
 from jobs.scoring.cascade import checked, choose_thresholds
-from jobs.scoring.outcome import duplicates, quarantined, reason_counts, without_duplicates
+from jobs.scoring.changes import Deleted
+from jobs.scoring.job import SCHEMA, Job, plan_job
+from jobs.scoring.outcome import reason_counts, unscored
 from jobs.scoring.profile import GpuTasks, own_workers
 from jobs.scoring.refuse import refuse_clashes, refuse_nesting
-from jobs.scoring.scan import scan, whole_files
+from jobs.scoring.scan import whole_files
+from jobs.scoring.standing import merged
+from jobs.scoring.stored_schema import to_text
 from jobs.scoring.watch import watch_scoring
 from jobs.tables import Commit
 from udfs.scoring.score_plan import ScorePlan
 from udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from jobs.config import Config
     from jobs.scoring.cascade import Stage
 
 
-def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
-    """Scores the source under every policy and returns the counts. A source already scored is left alone.
+def run(
+    config: "Config",
+    spark: "SparkSession",
+    *,
+    again: Collection[str] = (),
+    deleted: Deleted = "retract",
+    gate: bool = True,
+) -> dict[str, Any]:
+    """Scores what is new in the source under every policy; returns the counts of all. Nothing new: nothing is written.
 
-    "device" is what the devices did (`jobs.scoring.snapshot.device_figures`), absent where nothing was scored;
-    "cascade" what a cascade kept and saved (`jobs.scoring.cascade.achieved`).
+    `again`: source files to score though they have not changed. `deleted`: whether the rows of files that are not there
+    any more leave. `gate`: raise QuarantineError above the tolerance. In the result, "sources" says what happened to
+    which files, absent where nothing did; "device" what the devices did (`jobs.scoring.snapshot.device_figures`),
+    absent where nothing was scored; "cascade" what a cascade kept and saved (`jobs.scoring.cascade.achieved`).
 
     Raises ConfigError, InputError, BalanceError, QuarantineError.
     """
-    settings = scorer_settings(config)
     refuse_nesting(config)
-    work = scan(config.source, spark, config.score.partition_mb)
-    refuse_clashes(work.schema, config)
-    scores, quarantine = config.tables.table("scores"), config.tables.table("quarantine")
-    commit = _commit(config, settings, work.versions)
-    device: dict[str, Any] = {}
-    if not _is_current(scores.commit(spark), quarantine.commit(spark), commit):
-        with watch_scoring(config.tables.folder, work.amount, config.score.progress_json) as watch:
-            stage = partial(work.scored, spark, gpu=_gpu_tasks(config))
-            plan, inputs = _with_cascade(config, spark, stage, work.plan(settings), work.documents)
-            scored = stage(replace(plan, progress=str(watch.folder))).persist(_disk_only())
-            try:
-                with step(spark, "score: read and score"), whole_files(spark), own_workers(spark):
-                    scored.count()  # fills the cache once, before the two tables read from it at the same time
-                doubled = duplicates(scored)
-                with step(spark, "score: write quarantine"):
-                    quarantine.replace(quarantined(scored, doubled, work.broken), commit)
-                kept = without_duplicates(scored, doubled).drop("reason", "detail")
-                with step(spark, "score: write scores"):
-                    written = {"inputs": commit.inputs | inputs, "counts": {"in": work.documents}}
-                    scores.replace(kept, commit.model_copy(update=written))
-            finally:
-                scored.unpersist()
-        device = {"device": watch.device()}
+    job = plan_job(config, scorer_settings(config), spark, again, deleted)
+    done = {} if job is None else _score(config, spark, job)
     with step(spark, "score: count what was written"):
-        return _counts(config, spark) | _cascade_figures(config, spark) | device
+        result = _counts(config, spark) | _cascade_figures(config, spark) | done
+    if gate:
+        _refuse_many(config, result["documents"])
+    return result
+
+
+def _score(config: "Config", spark: "SparkSession", job: Job) -> dict[str, Any]:
+    """Scores the job's files and commits both tables, `scores` last. Returns what happened to the files."""
+    work = job.work
+    refuse_clashes(work.schema, config)
+    with watch_scoring(config.tables.folder, work.amount, config.score.progress_json) as watch:
+        stage = partial(work.scored, spark, gpu=_gpu_tasks(config))
+        plan, cascade = _with_cascade(config, spark, stage, work.plan(job.settings), job)
+        scored = stage(replace(plan, progress=str(watch.folder))).persist(_disk_only())
+        try:
+            with step(spark, "score: read and score"), whole_files(spark), own_workers(spark):
+                scored.count()  # fills the cache once, before the two tables read from it at the same time
+            moved = _commit(config, spark, job, scored, cascade)
+        finally:
+            scored.unpersist()
+    device = watch.device() if work.amount.documents else None
+    return ({"device": device} if device else {}) | _said(job, moved)
+
+
+def _commit(
+    config: "Config", spark: "SparkSession", job: Job, scored: "DataFrame", cascade: dict[str, Any]
+) -> tuple[str, ...]:
+    """Writes both tables; the commit of `scores` names the `quarantine` that belongs to it. Returns `Merged.moved`."""
+    tables, found = config.tables, merged(job.standing, job.changes, scored, unscored(scored, job.work.broken))
+    table, quarantine = tables.table("scores"), tables.table("quarantine")
+    try:
+        with step(spark, "score: write quarantine"):
+            pinned = quarantine.replace(found.quarantine, Commit(batch=job.batch))
+        ledger = job.ledger(found.moved, table.newest())
+        inputs = job.scored_by | {"scored_by": content_id(job.scored_by), SCHEMA: to_text(job.work.schema)} | cascade
+        commit = Commit(
+            batch=job.batch,
+            inputs=inputs | {KEY: pinned.version},
+            counts={"in": job.work.documents if ledger is None else ledger.documents},
+            ledger=None if ledger is None else ledger.save(tables.store),
+        )
+        with step(spark, "score: write scores"):
+            if job.base is None or job.changes is None:
+                table.replace(found.scores, commit, sources=() if ledger is None else ledger.sources)
+            else:
+                leaving, incoming = job.changes.leaving | {*found.moved}, job.changes.scored | {*found.moved}
+                table.update(found.scores, commit, job.base, leaving, incoming)
+    finally:
+        found.doubled.unpersist()
+    tables.forget_old(quarantine)
+    tables.forget_old(table)
+    return found.moved
+
+
+def _said(job: Job, moved: tuple[str, ...]) -> dict[str, Any]:
+    """What happened to the source's files."""
+    if job.changes is None:
+        return {}
+    names = {name: list(getattr(job.changes, name)) for name in ("new", "changed", "again", "gone")}
+    broken = {one.name: f"{one.reason}: {one.detail}" for one in job.work.broken}
+    return {"sources": {**names, "kept": len(job.changes.kept), "moved": list(moved), "broken": broken}}
 
 
 def _with_cascade(
-    config: "Config", spark: "SparkSession", stage: "Stage", plan: ScorePlan, documents: int
+    config: "Config", spark: "SparkSession", stage: "Stage", plan: ScorePlan, job: Job
 ) -> tuple[ScorePlan, dict[str, Any]]:
-    """The plan with the configured cascade, thresholds chosen; and what the scores' commit says about it."""
-    settings = config.score.cascade
+    """The plan with the configured cascade, and what the scores' commit says about it.
+
+    Thresholds are chosen when a table begins, and hold for all of its rows.
+    """
+    settings, documents = config.score.cascade, job.work.documents
     if settings is None:
         return plan, {}
-    levels = token_thresholds(config.policies)
-    with step(spark, "score: choose the cascade's thresholds"), whole_files(spark), own_workers(spark):
-        thresholds = settings.thresholds or choose_thresholds(settings, stage, plan, levels, documents)
-    chosen = replace(plan.scorer, cascade=settings.probing(thresholds))
+    if job.base is not None:
+        inputs: Any = job.base.inputs["cascade_chosen"]
+    else:
+        levels = token_thresholds(config.policies)
+        with step(spark, "score: choose the cascade's thresholds"), whole_files(spark), own_workers(spark):
+            thresholds = settings.thresholds or choose_thresholds(settings, stage, plan, levels, documents)
+        inputs = {"levels": levels, "thresholds": thresholds}
+    chosen = replace(plan.scorer, cascade=settings.probing(inputs["thresholds"]))
     check = settings.sampling(documents, calibrate=False)
-    inputs = {"cascade": {"levels": levels, "thresholds": thresholds}}
-    return replace(plan, scorer=chosen, sampling=check), inputs
+    return replace(plan, scorer=chosen, sampling=check), {"cascade_chosen": inputs}
 
 
 def _cascade_figures(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     """What the cascade of the table that stands kept and saved on its sample."""
     table = config.tables.table("scores")
-    commit, settings = table.commit(spark), config.score.cascade
+    commit, settings = table.commit(), config.score.cascade
     if settings is None or commit is None:
         return {}
-    said: Any = commit.inputs["cascade"]
+    said: Any = commit.inputs["cascade_chosen"]
     return {"cascade": checked(table.read(spark), said["levels"], settings.probing(said["thresholds"]))}
 
 
@@ -119,30 +179,13 @@ def _disk_only() -> Any:
     return StorageLevel.DISK_ONLY
 
 
-def _commit(config: "Config", settings: ScorerSettings, versions: dict[str, Any]) -> Commit:
-    """Names what the table will hold: same source, columns and bundles, same name."""
-    inputs = {
-        "source": versions,
-        "columns": config.source.columns.model_dump(),
-        "bundles": {policy: bundle_id for policy, _, bundle_id in settings.bundles},
-        "dtype": config.score.dtype,
-        "backend": config.score.backend,
-        "cascade": config.score.cascade and config.score.cascade.model_dump(),
-    }
-    return Commit(batch=content_id(inputs), inputs={"bundles": inputs["bundles"], "columns": inputs["columns"]})
-
-
-def _is_current(scores: Commit | None, quarantine: Commit | None, wanted: Commit) -> bool:
-    return bool(scores and quarantine and scores.batch == quarantine.batch == wanted.batch)
-
-
 def _counts(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     """Counts what was written, and holds it against what was listed."""
     table = config.tables.table("scores")
-    commit = table.commit(spark)
+    commit = table.commit()
     assert commit is not None
-    scored = table.read(spark).count()
-    reasons = reason_counts(config.tables.table("quarantine").read(spark))
+    scored = table.read(spark, commit.version).count()
+    reasons = reason_counts(read_quarantine(config.tables, spark, commit.version))
     quarantined = sum(reasons.values())
     counts = {"in": commit.counts["in"], "scored": scored, "quarantine": quarantined, "reasons": reasons}
     if counts["in"] != scored + quarantined:
@@ -150,12 +193,16 @@ def _counts(config: "Config", spark: "SparkSession") -> dict[str, Any]:
             f"{config.tables.root}: {counts['in']} documents listed, but {scored} scored and {quarantined} "
             "quarantined were written; score again into an empty tables.root and compare"
         )
-    if quarantined > config.score.quarantine_tolerance * counts["in"]:
-        raise QuarantineError(
-            f"{quarantined} of {counts['in']} documents quarantined ({reasons}), above score.quarantine_tolerance="
-            f"{config.score.quarantine_tolerance}; the tables are written, see {config.tables.root}/quarantine"
-        )
     return {"batch": commit.batch, "documents": counts}
+
+
+def _refuse_many(config: "Config", counts: dict[str, Any]) -> None:
+    if counts["quarantine"] > config.score.quarantine_tolerance * counts["in"]:
+        raise QuarantineError(
+            f"{counts['quarantine']} of {counts['in']} documents quarantined ({counts['reasons']}), above "
+            f"score.quarantine_tolerance={config.score.quarantine_tolerance}; the tables are written, see "
+            f"{config.tables.root}/quarantine"
+        )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     Raises InputError when the scores are missing or of other bundles.
     """
     table, rules = config.tables.table("sweep"), rule_set(config.policies)
-    source = checked_scores(config.tables, spark, rules)
+    source = checked_scores(config.tables, rules)
     refuse_below_cascade(config.tables, source, dict.fromkeys(rules.policies, min(config.sweep.thresholds)))
     in_force = {name: entry.in_force.model_copy(update={"threshold": None}) for name, entry in rules.policies.items()}
     content = {
@@ -56,11 +56,12 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
         "thresholds": config.sweep.thresholds,
     }
     wanted = Commit(batch=content_id(content), inputs={"scores": source.batch, "rules": content["rules"]})
-    current = table.commit(spark)
+    current = table.commit()
     if current is None or current.batch != wanted.batch:
         scores = config.tables.table("scores").read(spark).select(*in_force)
         swept = scores.mapInArrow(partial(sweep_rows, in_force, config.sweep.thresholds), schema=SWEEP_SCHEMA)
         table.replace(_added(swept), wanted)
+        table.forget_old()
     rows = [row.asDict() for row in table.read(spark).orderBy("policy", "threshold").collect()]
     return {"batch": wanted.batch, "rows": [{key: row[key] for key in _COLUMNS} for row in rows], "lines": _lines(rows)}
 

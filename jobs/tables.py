@@ -1,60 +1,25 @@
-"""The table layer: a table is replaced by one commit, as Delta or as Parquet, and reads the same either way.
+"""The table layer: a table changes by one commit, as Delta or as Parquet, and reads the same either way.
 
-A Parquet table is a folder of `batch=<id>/` folders, each put in place by one rename; what belongs to a commit (its
-inputs' ids, its counts) travels in it. Until a commit, nothing that a job wrote is visible. One writer at a time.
+A commit's version, inputs and counts are read without Spark. Old versions stay readable until they are vacuumed.
+Writers exclude each other: of two that began from the same version one commits, the other is told.
 """
 
-import contextlib
-import json
-import os
-import shutil
-import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlparse
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from jobs.errors import InputError
+from jobs.errors import BusyError, InputError
+from jobs.store import Store, open_store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-COMMIT_FILE = "_commit.json"  # readers of Parquet folders skip names that begin with _
-
-
-class TablesConfig(BaseModel):
-    """Section `tables`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    root: str
-    """The folder of all tables, local or mounted on every node."""
-    format: Literal["parquet", "delta"] = "parquet"
-    variant: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    """Names a second decision over the same scores: its table is `masked-VARIANT`, its shards `shards-VARIANT`."""
-
-    @field_validator("root")
-    @classmethod
-    def _local(cls, root: str) -> str:
-        if len(urlparse(root).scheme) > 1:
-            raise ValueError("tables are written to local or mounted folders only; object stores lack the rename")
-        return root
-
-    @property
-    def folder(self) -> Path:
-        """The root as an absolute path: executors work in folders of their own."""
-        return Path(self.root).absolute()
-
-    def table(self, name: str) -> "Table":
-        return Table(self.folder / (self._named(name) if name == "masked" else name), self.format)
-
-    @property
-    def shards(self) -> Path:
-        return self.folder / self._named("shards")
-
-    def _named(self, name: str) -> str:
-        return f"{name}-{self.variant}" if self.variant else name
+Format = Literal["parquet", "delta"]
+RELEASES = "releases"  # records that name versions of tables (jobs/refreshing/release.py)
 
 
 class Commit(BaseModel):
@@ -66,79 +31,151 @@ class Commit(BaseModel):
     """Names the content: a hash of the inputs and settings that it follows from."""
     inputs: dict[str, JsonValue] = {}
     counts: dict[str, int] = {}
+    ledger: str | None = None
+    """The ledger (jobs/ledger.py) that the content follows from, None where there is none."""
+    version: int | None = None
+    """Set by the table when it is read or written."""
 
 
-class Table:
-    """One table below the root."""
+class Table(ABC):
+    """One table of a store."""
 
-    def __init__(self, path: Path, format: Literal["parquet", "delta"]) -> None:
-        self.path = path
-        self.format = format
+    format: Format
 
-    def read(self, spark: "SparkSession") -> "DataFrame":
-        """The rows of the last commit. Raises InputError when there is none."""
-        if self.commit(spark) is None:
-            verb = "mask" if self.path.name.partition("-")[0] == "masked" else "score"
-            raise InputError(f"{self.path}: no such {self.format} table; run `tokensieve {verb}` first")
-        if self.format == "delta":
-            return spark.read.format("delta").load(str(self.path))
-        return spark.read.parquet(*(str(batch) for batch in self._batches()))
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.name = name
 
-    def commit(self, spark: "SparkSession") -> Commit | None:
-        """The last commit, None where the table does not exist."""
-        if self.format == "delta":
-            return self._delta_commit(spark)
-        batches = self._batches()
-        return Commit.model_validate_json((batches[-1] / COMMIT_FILE).read_text()) if batches else None
+    @property
+    def uri(self) -> str:
+        """Where it lies, as Spark finds it and as people read it."""
+        return self.store.uri(self.name)
 
-    def replace(self, rows: "DataFrame", commit: Commit) -> None:
-        """Writes rows and makes them the table's content in one step."""
-        (self._replace_delta if self.format == "delta" else self._replace_parquet)(rows, commit)
+    @abstractmethod
+    def newest(self) -> int | None:
+        """The number of the newest version, None where the table does not exist."""
 
-    def _replace_parquet(self, rows: "DataFrame", commit: Commit) -> None:
-        staging = self.path.parent / "_staging" / f"{self.path.name}-{uuid.uuid4().hex}"
-        for leftover in staging.parent.glob(f"{self.path.name}-*"):  # of a job that was killed
-            shutil.rmtree(leftover)
+    @abstractmethod
+    def versions(self) -> list[int]:
+        """The numbers of all versions that can still be read, ascending."""
+
+    @abstractmethod
+    def commit(self, version: int | None = None) -> Commit | None:
+        """A version's commit, by default the newest. None where the table does not exist.
+
+        Raises InputError for a version that is gone, or that tokensieve did not write.
+        """
+
+    @abstractmethod
+    def committed_at(self, commit: Commit) -> float:
+        """When a commit of this table was made, in seconds since 1970."""
+
+    @abstractmethod
+    def read(
+        self, spark: "SparkSession", version: int | None = None, sources: Collection[str] | None = None
+    ) -> "DataFrame":
+        """The rows of a version, by default the newest; with `sources` only those of these source files.
+
+        Raises InputError when there is none.
+        """
+
+    @abstractmethod
+    def replace(
+        self, rows: "DataFrame", commit: Commit, base: Commit | None = None, sources: Collection[str] = ()
+    ) -> Commit:
+        """Makes rows the table's content in one step; `sources`: the source files in
+        them, where `update` shall follow.
+
+        Returns the commit with its version. Raises BusyError when another writer was first: since `base`, where it is
+        given, else since this call began.
+        """
+
+    @abstractmethod
+    def update(
+        self, rows: "DataFrame", commit: Commit, base: Commit, leaving: Collection[str], incoming: Collection[str]
+    ) -> Commit:
+        """In one step the rows of the source files `leaving` go, and `rows`, which are those of `incoming`, come.
+
+        A source whose rows are replaced is in both. `base` is the commit that this follows from. Returns and raises as
+        `replace`.
+        """
+
+    @abstractmethod
+    def compact(self, spark: "SparkSession", dry_run: bool) -> dict[str, Any]:
+        """Writes the newest version's rows into few files; their content stays. Returns files before and after."""
+
+    @abstractmethod
+    def vacuum(self, spark: "SparkSession", keep: Collection[int], dry_run: bool) -> list[str]:
+        """Removes what only versions other than `keep` and the newest need, and returns what it was."""
+
+    @abstractmethod
+    def forget_old(self, keep: Collection[int] = ()) -> None:
+        """Lets go of versions other than `keep` and the newest. Delta does that on its own terms, see `vacuum`."""
+
+    def _missing(self) -> InputError:
+        verb = {"masked": "mask", "sweep": "sweep"}.get(self.name.partition("-")[0], "score")
+        return InputError(f"{self.uri}: no such table in format {self.format}; run `tokensieve {verb}` first")
+
+    def _overtaken(self) -> BusyError:
+        return BusyError(
+            f"{self.uri}: another writer committed in the meantime; nothing of this run is visible. Look at who else "
+            "writes to this tables.root, then run the verb again"
+        )
+
+
+class TablesConfig(BaseModel):
+    """Section `tables`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: str
+    """The folder of all tables: local, mounted on every node, or a prefix of an object store (s3a://, gs://, abfss://)."""
+    format: Format = "parquet"
+    variant: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Names a second decision over the same scores: its table is `masked-VARIANT`, its shards `shards-VARIANT`."""
+
+    @field_validator("root")
+    @classmethod
+    def _known_place(cls, root: str) -> str:
+        from jobs.errors import ConfigError
+
         try:
-            rows.write.parquet(str(staging))
-            (staging / COMMIT_FILE).write_text(commit.model_dump_json(indent=2))
-            old = [
-                batch.rename(staging.parent / f"{self.path.name}-old-{uuid.uuid4().hex}") for batch in self._batches()
-            ]
-            self.path.mkdir(parents=True, exist_ok=True)
-            os.rename(staging, self.path / f"batch={commit.batch}")
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-        for batch in old:
-            shutil.rmtree(batch)
-        with contextlib.suppress(OSError):  # another table of this root may be staging
-            staging.parent.rmdir()
+            open_store(root)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return root
 
-    def _replace_delta(self, rows: "DataFrame", commit: Commit) -> None:
-        before = self._delta_version(rows.sparkSession)
-        writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer = writer.option("userMetadata", commit.model_dump_json())
-        writer = writer.option("txnAppId", f"tokensieve.{self.path.name}").option("txnVersion", before + 1)
-        writer.save(str(self.path))
+    @cached_property
+    def store(self) -> Store:
+        """Where the tables lie."""
+        return open_store(self.root)
 
-    def _batches(self) -> list[Path]:
-        return sorted(self.path.glob("batch=*")) if self.path.is_dir() else []
+    @property
+    def folder(self) -> Path:
+        """The root as an absolute path. Raises ConfigError on an object store."""
+        return self.store.path()
 
-    def _delta_history(self, spark: "SparkSession") -> Any:
-        from delta.tables import DeltaTable
+    def table(self, name: str, format: Format | None = None) -> Table:
+        """A table of the root."""
+        name = self.named(name) if name == "masked" else name
+        if (format or self.format) == "delta":
+            from jobs.delta_table import DeltaTable
 
-        if not (self.path / "_delta_log").is_dir():
-            return None
-        return DeltaTable.forPath(spark, str(self.path)).history(1).select("version", "userMetadata").first()
+            return DeltaTable(self.store, name)
+        from jobs.parquet_table import ParquetTable
 
-    def _delta_version(self, spark: "SparkSession") -> int:
-        latest = self._delta_history(spark)
-        return -1 if latest is None else latest["version"]
+        return ParquetTable(self.store, name)
 
-    def _delta_commit(self, spark: "SparkSession") -> Commit | None:
-        latest = self._delta_history(spark)
-        if latest is None:
-            return None
-        if not latest["userMetadata"]:
-            raise InputError(f"{self.path}: version {latest['version']} was not written by tokensieve; restore ours")
-        return Commit.model_validate(json.loads(latest["userMetadata"]))
+    def forget_old(self, table: Table) -> None:
+        """Lets go of a table's old versions, unless there are releases: then `tokensieve maintain vacuum` does."""
+        if not self.store.names(RELEASES):
+            table.forget_old()
+
+    @property
+    def shards(self) -> Path:
+        """The folder of the exported shards."""
+        return self.folder / self.named("shards")
+
+    def named(self, name: str) -> str:
+        """The name with the variant, where there is one."""
+        return f"{name}-{self.variant}" if self.variant else name

@@ -67,7 +67,7 @@ def _row(table: Table, spark: "SparkSession", doc_id: str) -> pa.Table | None:
     """The document's row, None when the table lacks it or is not there yet."""
     from pyspark.sql import functions as F
 
-    if table.commit(spark) is None:
+    if table.commit() is None:
         return None
     rows = table.read(spark).where(F.col("doc_id") == doc_id).limit(1).toArrow().combine_chunks()
     return rows if rows.num_rows else None
@@ -80,7 +80,7 @@ def _near(config: "Config", spark: "SparkSession", doc_id: str) -> str:
     near: list[str] = []
     for name in ("scores", "quarantine"):
         table = config.tables.table(name)
-        if table.commit(spark) is not None:
+        if table.commit() is not None:
             ids: DataFrame = table.read(spark).select("doc_id")
             alike = ids.where(
                 F.col("doc_id").contains(doc_id) | F.col("doc_id").startswith(doc_id[: len(doc_id) // 2 or 1])

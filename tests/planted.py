@@ -68,6 +68,13 @@ def write_documents(folder: Path, split: str, documents: Documents) -> None:
     pq.write_table(pa.table(sidecar), folder / f"labels-{split}.parquet")
 
 
+def write_commit(table: Path, said: dict, *folders: str) -> None:
+    """Makes folders of Parquet files a table of ours."""
+    (table / "_commits").mkdir(exist_ok=True)
+    content = {"counts": {}, "version": 0, **said, "parts": [{"folder": name} for name in folders], "columns": {}}
+    (table / "_commits" / "00000000.json").write_text(json.dumps(content))
+
+
 def write_label_set(path: Path, documents: Documents, definition_id: str = "ab12", labeller: str = "spans") -> Path:
     """Writes the labels of the documents as a committed Parquet label set."""
     assert documents.labels is not None
@@ -77,7 +84,7 @@ def write_label_set(path: Path, documents: Documents, definition_id: str = "ab12
     rows = encode_labels(pa.array(documents.ids, pa.string()), hashes, documents.labels)
     pq.write_table(pa.Table.from_batches([rows]), batch / "part-0.parquet")
     inputs = {"labeller": labeller, "policy": "medicine", "definition_id": definition_id}
-    (batch / "_commit.json").write_text(json.dumps({"batch": "00ff", "inputs": inputs, "counts": {}}))
+    write_commit(path, {"batch": "00ff", "inputs": inputs}, batch.name)
     return path
 
 

@@ -23,6 +23,7 @@ from tests.fake_claude import FakeClaude
 from tests.labeller import Labeller
 from tests.tiny_sae import STRONG, WEAK, TinySae, plant
 from udfs.bundle import Bundle
+from udfs.committed import newest_commit
 from udfs.labels import DocumentLabels, decode_labels
 from udfs.sae.slice import SaeSlice
 
@@ -235,11 +236,12 @@ def fitted(place: Path, encoder: Path, tool: Tool, sae_labels) -> Bundle:
 
 
 def test_the_bundle_says_where_its_labels_and_its_thresholds_came_from(fitted, place):
-    (batch,) = (place / "tables" / "labels" / "sae").glob("batch=*")
-    policy = json.loads((batch / "_commit.json").read_text())["inputs"]["definition_id"]
+    commit = newest_commit(place / "tables" / "labels" / "sae")
+    assert commit is not None
+    policy = commit.inputs["definition_id"]
     assert fitted.spec.definition_id == policy
     assert fitted.spec.fit is not None
-    assert fitted.spec.fit.labels == {"train": f"sae {batch.name.removeprefix('batch=')}"}
+    assert fitted.spec.fit.labels == {"train": f"sae {commit.batch}"}
     assert fitted.spec.cascade is not None
     assert fitted.spec.metrics["heldout.token.model.auroc"] > 0.95
 

@@ -83,6 +83,7 @@ def commit_labels(
     try:
         _check_balance(held, table, expected)
         table.replace(held, labels_commit(config, name, settings, expected))
+        table.forget_old()
     finally:
         held.unpersist()
     return _counts(table, spark, expected)
@@ -114,20 +115,20 @@ def labels_commit(config: "LabelConfig", name: str, settings: dict[str, JsonValu
 
 def label_batch(config: "LabelConfig", spark: "SparkSession", name: str) -> str | None:
     """What names the content of the label set `name`, None where there is none."""
-    commit = label_table(config, name).commit(spark)
+    commit = label_table(config, name).commit()
     return None if commit is None else commit.batch
 
 
 def read_labels(config: "LabelConfig", spark: "SparkSession", name: str) -> "DataFrame":
     """The label set `name`. Raises InputError: it is missing, or was made by another policy."""
     table = label_table(config, name)
-    commit = table.commit(spark)
+    commit = table.commit()
     if commit is None:
-        raise InputError(f"{table.path}: no label set {name!r}; run the `tokensieve label` verb that makes it")
+        raise InputError(f"{table.uri}: no label set {name!r}; run the `tokensieve label` verb that makes it")
     definition = load_definition(config.policy)
     if commit.inputs.get("definition_id") != definition.definition_id:
         raise InputError(
-            f"{table.path}: labelled by policy {commit.inputs.get('policy')} ({commit.inputs.get('definition_id')}), "
+            f"{table.uri}: labelled by policy {commit.inputs.get('policy')} ({commit.inputs.get('definition_id')}), "
             f"but this project's policy is {definition.name} ({definition.definition_id}); label again"
         )
     return table.read(spark)
@@ -143,7 +144,7 @@ def _check_balance(rows: "DataFrame", table: Table, expected: int) -> None:
         return
     twice = [one["doc_id"] for one in per_id.where("count > 1").orderBy("doc_id").limit(3).collect()]
     raise BalanceError(
-        f"{table.path}: {expected} documents listed, but the labeller gave {row['rows'] or 0} rows with {row['ids']} "
+        f"{table.uri}: {expected} documents listed, but the labeller gave {row['rows'] or 0} rows with {row['ids']} "
         f"different ids (more than once: {', '.join(map(str, twice)) or 'none'}); nothing was published. Documents "
         "that share an id cannot be told apart by labels: make the ids of the source unique"
     )
@@ -161,11 +162,11 @@ def _counts(table: Table, spark: "SparkSession", expected: int) -> dict[str, Any
     ).first()
     assert row is not None
     if row["rows"] != expected:
-        raise BalanceError(f"{table.path}: {row['rows']} rows were written of {expected}; label again")
+        raise BalanceError(f"{table.uri}: {row['rows']} rows were written of {expected}; label again")
     reason = F.regexp_extract("note", r"^(\w+):", 1)
     reasons = rows.where("note is not null").groupBy(reason.alias("reason")).count().collect()
     return {
-        "table": str(table.path),
+        "table": table.uri,
         "documents": {"in": expected, "labelled": expected - row["unknown"], "unknown": row["unknown"]},
         "with_forget_spans": row["with_spans"],
         "reasons": {one["reason"] or "other": one["count"] for one in sorted(reasons, key=lambda one: one["reason"])},

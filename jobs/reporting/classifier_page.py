@@ -7,8 +7,7 @@ policy is the second lock.
 from jobs.reporting.classifier_tables import groups, lost, whole_set
 from jobs.reporting.curves import Curve, Point, legend, reliability_chart, sweep_chart
 from jobs.reporting.html import e
-from jobs.reporting.page import CSP
-from jobs.reporting.style import STYLE
+from jobs.reporting.shell import html_document, names, tiles
 from jobs.visible import one_line
 from pretrain.classifier.report.schema import MODEL, Mistake, Reliability, Report, SetReport, Sweep
 from udfs.scores import grid_threshold
@@ -34,14 +33,7 @@ _OPEN = 2  # so many mistakes of a set are unfolded at first
 def classifier_page(report: Report) -> str:
     """The whole page. The same report gives the same bytes."""
     body = [*_header(report), _reading(report), *(part for one in report.sets for part in _set(one)), *_names(report)]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{CSP}">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>tokensieve: {e(one_line(report.bundle.name))}</title>\n<style>{STYLE}{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{chr(10).join(body)}\n</main>\n</body>\n</html>\n"
-    )
+    return html_document(report.bundle.name, body, _STYLE)
 
 
 def _header(report: Report) -> list[str]:
@@ -49,17 +41,17 @@ def _header(report: Report) -> list[str]:
     return [
         f"<header><h1>Classifier {e(one_line(bundle.name))}</h1>",
         f'<p class="dim">policy {e(one_line(bundle.policy))}, bundle <code>{e(bundle.bundle_id)}</code></p></header>',
-        f'<div class="tiles">{"".join(_tiles(report))}</div>',
+        tiles(_figures(report)),
     ]
 
 
-def _tiles(report: Report) -> list[str]:
-    tiles = []
+def _figures(report: Report) -> list[tuple[str, str]]:
+    figures = []
     for one in report.sets:
         row = one.row("token")
         if row is not None:
-            tiles.append((f"token AUROC, {one.name}", row.scorers[MODEL].auroc.text().split(" ")[0]))
-    return [f'<div class="tile"><b>{value}</b><span>{e(name)}</span></div>' for name, value in tiles]
+            figures.append((f"token AUROC, {one.name}", row.scorers[MODEL].auroc.text().split(" ")[0]))
+    return figures
 
 
 def _reading(report: Report) -> str:
@@ -181,7 +173,4 @@ def _names(report: Report) -> list[str]:
     rows += [("scored on", f"{report.device}, {report.dtype}"), ("seed", str(report.seed))]
     rows += [("baselines learned from", f"{one.path}, {one.sha256}") for one in report.baseline_inputs]
     rows += [(one.name, f"{file.path}, {file.sha256}") for one in report.sets for file in one.inputs]
-    cells = "".join(
-        f'<tr><td>{e(name)}</td><td class="mono">{e(one_line(value, 400))}</td></tr>' for name, value in rows
-    )
-    return [f'<h2>Names of what this was made from</h2><div class="card"><table>{cells}</table></div>']
+    return names(rows)

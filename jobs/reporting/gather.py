@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from jobs.exported import Shards
 from jobs.reporting.facts import ExportFacts, ScoreCounts, SourceFacts, TableVersion
-from jobs.tables import COMMIT_FILE, Commit, Table, TablesConfig
+from jobs.tables import Commit, Table, TablesConfig
 from pretrain.shards.manifest import inside
 from pretrain.shards.shard import ShardReader
 from udfs.count_scores import HISTOGRAM_SCHEMA, count_scores
@@ -27,17 +27,10 @@ if TYPE_CHECKING:
 LARGEST_SOURCES = 50
 
 
-def table_version(table: Table, commit: Commit, spark: "SparkSession") -> TableVersion:
+def table_version(table: Table, commit: Commit) -> TableVersion:
     """A table's commit and when it was made."""
-    if table.format == "delta":
-        from delta.tables import DeltaTable
-
-        latest = DeltaTable.forPath(spark, str(table.path)).history(1).selectExpr("unix_timestamp(timestamp) as at")
-        seconds = float(latest.collect()[0]["at"])
-    else:
-        seconds = (table.path / f"batch={commit.batch}" / COMMIT_FILE).stat().st_mtime
-    written = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return TableVersion(name=table.path.name, batch=commit.batch, written=written)
+    written = datetime.fromtimestamp(table.committed_at(commit), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return TableVersion(name=table.name, batch=commit.batch, written=written)
 
 
 def score_counts(scores: "DataFrame", policies: list[str]) -> dict[str, ScoreCounts]:

@@ -15,6 +15,11 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "0"
 
 
+def change(after: float, before: float, form: str = ",") -> str:
+    """A difference with its sign, in Python's format of numbers; nothing but 0 for none."""
+    return format(after - before, f"+{form}") if after != before else "0"
+
+
 def size(count: int) -> str:
     """Bytes in decimal units."""
     for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

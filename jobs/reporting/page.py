@@ -1,18 +1,18 @@
 """Facts to one self-contained HTML page: inline style, inline SVG, no script, nothing loaded from anywhere.
 
-Every string that came from a corpus or a configuration goes through `html.e`; the content security policy is the second
-lock, for the day somebody forgets the first.
+Every string that came from a corpus or a configuration goes through `html.e`.
 """
+
+from collections.abc import Mapping
 
 from jobs.reporting.facts import ExportFacts, Facts, SourceFacts
 from jobs.reporting.html import e, meter, share, size
 from jobs.reporting.policy_card import policy_card
 from jobs.reporting.sample_card import sample_cards
-from jobs.reporting.style import STYLE
+from jobs.reporting.shell import html_document, names, tiles, warning
 from jobs.visible import one_line
 from udfs.quarantine import REASONS
 
-CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 PARTS = {
     "keep": "no forget span",
     "mask": "forgotten tokens bear no loss",
@@ -34,14 +34,7 @@ def page(facts: Facts) -> str:
         *sample_cards(facts.samples, exported=facts.export is not None),
         *_names(facts),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{CSP}">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>tokensieve: {e(one_line(facts.corpus))}</title>\n<style>{STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{chr(10).join(body)}\n</main>\n</body>\n</html>\n"
-    )
+    return html_document(facts.corpus, body)
 
 
 def _header(facts: Facts) -> list[str]:
@@ -56,36 +49,28 @@ def _header(facts: Facts) -> list[str]:
 def _warnings(facts: Facts) -> list[str]:
     if facts.export is None:
         text = "Counts of tokens are missing. Run <code>tokensieve export</code>."
-        return [_warning("There are no shards yet", text)]
+        return [warning("There are no shards yet", text)]
     if facts.export.stale:
         text = "Token counts and samples below are of the shards as they are. Run <code>tokensieve export</code>."
-        return [_warning("The shards were not made from this masked table", text)]
+        return [warning("The shards were not made from this masked table", text)]
     return []
-
-
-def _warning(title: str, text: str) -> str:
-    return f'<div class="card warn"><b>{title}.</b> {text}</div>'
 
 
 def _tiles(facts: Facts) -> str:
     total = facts.total
-    tiles = [
+    figures = [
         ("documents in", f"{facts.documents['in']:,}"),
         ("text in the masked table", size(total.text_bytes)),
         ("of its bytes in forget spans", share(total.forget_bytes, total.text_bytes)),
     ]
     if facts.export:
         without = facts.export.tokens - facts.export.loss_tokens
-        tiles += [
+        figures += [
             ("tokens in the shards", f"{facts.export.tokens:,}"),
             ("tokens that bear loss", f"{facts.export.loss_tokens:,}"),
             ("of the tokens without loss", share(without, facts.export.tokens)),
         ]
-    return '<div class="tiles">' + "".join(_tile(name, value) for name, value in tiles) + "</div>"
-
-
-def _tile(name: str, value: str) -> str:
-    return f'<div class="tile"><b>{value}</b><span>{name}</span></div>'
+    return tiles(figures)
 
 
 def _balance(facts: Facts) -> list[str]:
@@ -107,16 +92,17 @@ def _balance(facts: Facts) -> list[str]:
     )
     head = '<tr><th>documents</th><th class="num">count</th><th class="num">share</th><th></th></tr>'
     table = f'<div class="card"><div class="stack">{bars}</div><table>{head}{"".join(rows)}</table>'
-    return ["<h2>What happened to every document</h2>", table + _quarantine(facts) + "</div>"]
+    return ["<h2>What happened to every document</h2>", table + reason_table(facts.quarantine) + "</div>"]
 
 
-def _quarantine(facts: Facts) -> str:
-    if not facts.quarantine:
+def reason_table(reasons: Mapping[str, int]) -> str:
+    """Quarantined documents by reason, each with what it means; empty where there are none."""
+    if not reasons:
         return ""
     rows = "".join(
         f'<tr><td class="mono">{e(reason)}</td><td class="num">{count:,}</td>'
         f'<td class="dim">{e(REASONS.get(reason, ""))}</td></tr>'
-        for reason, count in facts.quarantine.items()
+        for reason, count in reasons.items()
     )
     return f"<h3>Quarantine by reason</h3><table>{rows}</table>"
 
@@ -162,8 +148,7 @@ def _names(facts: Facts) -> list[str]:
         rows.append((f"policy {policy.name}", f"definition {policy.rule.definition_id}"))
         rows.append((f"classifier of {policy.name}", f"{policy.bundle}, bundle {policy.rule.bundle_id}"))
     rows += _export_names(facts.export) if facts.export else []
-    cells = "".join(f'<tr><td>{e(name)}</td><td class="mono">{e(value)}</td></tr>' for name, value in rows)
-    return [f'<h2>Names of what this was made from</h2><div class="card"><table>{cells}</table></div>']
+    return names(rows)
 
 
 def _export_names(export: ExportFacts) -> list[tuple[str, str]]:

@@ -76,4 +76,11 @@ summary { cursor: pointer; overflow-wrap: anywhere; }
 .d .n { background: transparent; text-decoration: underline 2px dashed var(--drop); text-underline-offset: 3px; }
 .legend span { padding: 1px 5px; border-radius: 3px; margin-right: 12px; }
 footer { margin-top: 44px; color: var(--dim); font-size: 13px; }
+@media print {
+  :root { --paper: #ffffff; --card: #ffffff; }
+  body { font-size: 12px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+  main { max-width: none; padding: 0; }
+  .card, .tile, tr, svg { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .scroll, .text { overflow: visible; max-height: none; }
+}
 """

@@ -4,6 +4,9 @@ Runs on the driver with a thread pool: footers are small, and a broken one must 
 the job. Counts of documents come from here, before any of them is read, so that a lost one is noticed.
 """
 
+import os
+from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,7 +17,7 @@ from jobs.scoring.schema import column_fault, common_json_schema, common_schema,
 from jobs.scoring.shard import BrokenFile, Shard, inspect
 from jobs.scoring.snapshot import Work
 from jobs.scoring.source import SourceConfig, id_column, source_files
-from udfs.read_shard import Split
+from udfs.read_shard import Split, file_version
 
 THREADS = 16
 
@@ -37,6 +40,14 @@ class Listing:
         return sum(split.rows for split in self.splits) + len(self.broken)
 
     @property
+    def rows_of(self) -> dict[str, int]:
+        """Documents of every file: its rows, 1 for one that is broken."""
+        rows = Counter({name: 0 for name in self.files})
+        for split in self.splits:
+            rows[split.name] += split.rows
+        return dict(rows) | {one.name: 1 for one in self.broken}
+
+    @property
     def amount(self) -> Work:
         """What tasks will read. The bytes of JSON lines are not those of the text."""
         parquet = all(split.format == "parquet" for split in self.splits)
@@ -44,15 +55,46 @@ class Listing:
         return Work(documents=sum(split.rows for split in self.splits), text_bytes=text_bytes if parquet else None)
 
 
-def list_files(config: SourceConfig) -> Listing:
-    """Lists a Parquet or JSONL source. Raises InputError: nothing there, or no file with usable columns."""
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The source's files before anybody opened them: `paths` and `versions` by name, a version "" where it is unknown."""
+
+    root: str
+    paths: dict[str, str]
+    versions: dict[str, str]
+
+
+def find_files(config: SourceConfig) -> Found:
+    """Looks for the files of a Parquet or JSONL source. Raises InputError: nothing there."""
     root, paths = source_files(config)
+    named = {os.path.relpath(path, root): path for path in paths}
+    named = {name: path for name, path in named.items() if not config.excludes(name)}
     with ThreadPoolExecutor(THREADS) as pool:
-        looked = list(pool.map(lambda path: inspect(path, root, config.format, config.columns.text), paths))
+        versions = dict(zip(named, pool.map(_version, named.values())))
+    return Found(root=root, paths=named, versions=versions)
+
+
+def _version(path: str) -> str:
+    try:
+        return file_version(path)
+    except OSError:  # said of the file when it is opened
+        return ""
+
+
+def list_files(config: SourceConfig, names: Collection[str] | None = None, settled: pa.Schema | None = None) -> Listing:
+    """Opens the files of a Parquet or JSONL source, with `names` only these.
+
+    `settled`: the schema of files that were listed before; it may get more columns, but no other types. Raises
+    InputError: nothing there, or no file with usable columns, and none was settled.
+    """
+    found = find_files(config)
+    wanted = [found.paths[name] for name in (found.paths if names is None else sorted(names))]
+    with ThreadPoolExecutor(THREADS) as pool:
+        looked = list(pool.map(lambda path: inspect(path, found.root, config.format, config.columns.text), wanted))
     broken = [one for one in looked if isinstance(one, BrokenFile)]
     readable = [one for one in looked if isinstance(one, Shard)]
     candidates = [one.schema for one in readable if not column_fault(one.schema, config.columns)]
-    schema = common_json_schema(candidates) if config.format == "jsonl" else common_schema(candidates)
+    schema = (common_json_schema if config.format == "jsonl" else common_schema)(candidates, settled)
     if schema is None:
         raise _unusable(config, broken, readable)
     usable = []
@@ -65,7 +107,7 @@ def list_files(config: SourceConfig) -> Listing:
         else:
             usable.append(one)
     return Listing(
-        root=root,
+        root=found.root,
         splits=tuple(split for one in usable for split in one.splits),
         schema=schema,
         text=config.columns.text,

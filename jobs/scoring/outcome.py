@@ -10,15 +10,17 @@ if TYPE_CHECKING:
 
 FIRST = "_first"  # where an id has several rows: file and row of the first
 QUARANTINE = ("source_file", "source_row", "doc_id", "reason", "detail")
+DUPLICATE = "duplicate_id"
+PLACE = ("doc_id", "source_file", "source_row")
 
 
-def duplicates(scored: "DataFrame") -> "DataFrame":
-    """Ids that more than one scored row has, with the first of those rows (FIRST)."""
+def duplicates(occurrences: "DataFrame") -> "DataFrame":
+    """Ids that more than one row has, with the first of those rows (FIRST). Columns of `occurrences`: PLACE."""
     from pyspark.sql import functions as F
 
     first = F.min(F.struct("source_file", "source_row")).alias(FIRST)
-    ids = scored.where("reason is null").select("doc_id", "source_file", "source_row")
-    return ids.groupBy("doc_id").agg(F.count("*").alias("_copies"), first).where("_copies > 1").drop("_copies")
+    counted = occurrences.groupBy("doc_id").agg(F.count("*").alias("_copies"), first)
+    return counted.where("_copies > 1").drop("_copies")
 
 
 def _is_first() -> Any:
@@ -28,27 +30,30 @@ def _is_first() -> Any:
     return (F.col("source_file") == first["source_file"]) & (F.col("source_row") == first["source_row"])
 
 
-def without_duplicates(scored: "DataFrame", doubled: "DataFrame") -> "DataFrame":
-    """Scored rows, of equal ids the first."""
+def without_duplicates(rows: "DataFrame", doubled: "DataFrame") -> "DataFrame":
+    """Of rows with equal ids the first."""
     from pyspark.sql import functions as F
 
-    joined = scored.where("reason is null").join(F.broadcast(doubled), "doc_id", "left")
+    joined = rows.join(F.broadcast(doubled), "doc_id", "left")
     return joined.where(F.col(FIRST).isNull() | _is_first()).drop(FIRST)
 
 
-def quarantined(scored: "DataFrame", doubled: "DataFrame", broken: tuple[BrokenFile, ...]) -> "DataFrame":
-    """The quarantine table: rows that could not be scored, later rows of an id, files that could not be read."""
+def later_copies(occurrences: "DataFrame", doubled: "DataFrame") -> "DataFrame":
+    """Rows with equal ids but the first, as the quarantine table names them."""
     from pyspark.sql import functions as F
 
     detail = F.concat_ws("", F.lit("first seen in "), f"{FIRST}.source_file", F.lit(" row "), f"{FIRST}.source_row")
-    later = scored.where("reason is null").join(F.broadcast(doubled), "doc_id").where(~_is_first())
-    later = later.withColumn("reason", F.lit("duplicate_id")).withColumn("detail", detail)
+    later = occurrences.join(F.broadcast(doubled), "doc_id").where(~_is_first())
+    return later.withColumn("reason", F.lit(DUPLICATE)).withColumn("detail", detail).select(*QUARANTINE)
+
+
+def unscored(scored: "DataFrame", broken: tuple[BrokenFile, ...]) -> "DataFrame":
+    """Rows that could not be scored and files that could not be read, as the quarantine table names them."""
     files = scored.sparkSession.createDataFrame(
         [(one.name, None, made_id(one.name, -1), one.reason, one.detail[:1000]) for one in broken],
         "source_file string, source_row bigint, doc_id string, reason string, detail string",
     )
-    faults = scored.where("reason is not null").select(*QUARANTINE)
-    return faults.unionByName(later.select(*QUARANTINE)).unionByName(files)
+    return scored.where("reason is not null").select(*QUARANTINE).unionByName(files)
 
 
 def reason_counts(quarantine: "DataFrame") -> dict[str, int]:

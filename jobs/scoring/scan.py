@@ -4,7 +4,7 @@ Parquet and JSONL are listed here and read by executors (udfs/read_shard.py), ea
 read by Spark, whose snapshots know about partition values and deletion vectors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,15 @@ def scan(source: SourceConfig, spark: "SparkSession", partition_mb: float = PART
 class FileScan:
     """Parquet or JSONL: listed by the driver, read by executors."""
 
-    def __init__(self, source: SourceConfig, partition_mb: float = PARTITION_MB) -> None:
-        self.listing: Listing = list_files(source)
+    def __init__(
+        self,
+        source: SourceConfig,
+        partition_mb: float = PARTITION_MB,
+        names: Collection[str] | None = None,
+        settled: pa.Schema | None = None,
+    ) -> None:
+        """`names`, `settled`: as `jobs.scoring.listing.list_files`."""
+        self.listing: Listing = list_files(source, names, settled)
         self.partition_bytes = max(1, int(partition_mb * 2**20))
         self.schema = self.listing.schema
         self.broken = self.listing.broken
@@ -58,6 +65,8 @@ class FileScan:
         return ScorePlan(schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer)
 
     def scored(self, spark: "SparkSession", plan: ScorePlan, gpu: GpuTasks) -> "DataFrame":
+        if not self.listing.splits:  # nobody is to load a model for nothing
+            return spark.createDataFrame([], spark_schema(plan.output_schema()))
         return self.tasks(spark).mapInArrow(
             partial(on_device, score_splits, gpu.per_gpu, plan),
             schema=spark_schema(plan.output_schema()),

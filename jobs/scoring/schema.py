@@ -30,17 +30,22 @@ def spark_field(field: pa.Field) -> pa.Field:
     return pa.field(field.name, widened.get(kind, kind))
 
 
-def common_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
-    """The schema that most files have, widened by the columns that only others have; None without files."""
-    if not schemas:
+def common_schema(schemas: list[pa.Schema], settled: pa.Schema | None = None) -> pa.Schema | None:
+    """The schema that most files have, widened by the columns that only others have; None without files.
+
+    `settled` stands in the place of the commonest where a table has rows already.
+    """
+    if settled is None and not schemas:
         return None
-    ((commonest, _),) = Counter(schemas).most_common(1)
-    fields = {field.name: field for schema in dict.fromkeys(schemas) for field in schema}
-    return pa.schema([*commonest, *(field for name, field in fields.items() if name not in commonest.names)])
+    commonest = Counter(schemas).most_common(1)[0][0] if settled is None else settled
+    return _widened(commonest, schemas)
 
 
-def common_json_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
-    """One schema for all files' inferred ones: numbers widen, and where types exclude each other the first wins."""
+def common_json_schema(schemas: list[pa.Schema], settled: pa.Schema | None = None) -> pa.Schema | None:
+    """One schema for all files' inferred ones: numbers widen, and where types exclude each other the first wins.
+
+    The types of `settled` stay: rows of a table were written with them.
+    """
     common: dict[str, pa.Field] = {}
     for field in (field for schema in dict.fromkeys(schemas) for field in schema):
         known = common.setdefault(field.name, field)
@@ -49,7 +54,14 @@ def common_json_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
         except pa.ArrowTypeError:
             continue  # rows that do not fit are quarantined one by one when they are read
         common[field.name] = merged.field(0)
-    return pa.schema(list(common.values())) if schemas else None
+    made = pa.schema(list(common.values())) if schemas else None
+    return made if settled is None else _widened(settled, schemas if made is None else [made])
+
+
+def _widened(first: pa.Schema, others: list[pa.Schema]) -> pa.Schema:
+    """`first`, and behind it the columns that only others have."""
+    fields = {field.name: field for schema in dict.fromkeys(others) for field in schema}
+    return pa.schema([*first, *(field for name, field in fields.items() if name not in first.names)])
 
 
 def column_fault(schema: pa.Schema, columns: ColumnsConfig) -> str | None:

@@ -154,13 +154,15 @@ def size(count: float) -> str:
 def device_figures(beats: list[Heartbeat]) -> dict[str, float | int]:
     """What a run's devices did, summed over tasks; of a task that ran twice only the last attempt.
 
-    tokens_per_s is classifier tokens a second and device, while it had a task; devices is how many had one at once.
+    tokens_per_s is classifier tokens a second and device, while it had a task, device_s the seconds that devices had
+    one, summed; devices is how many had one at once.
     """
     sums = total(beat.reading for beat in beats)
     spans = [span for device in sorted({beat.device for beat in beats}) for span in _spans(beats, device)]
     seconds = sum(ended - began for began, ended in spans)
     return {
         "devices": _most_at_once(spans),
+        "device_s": round(seconds, 1),
         "tokens_per_s": round(sums.tokens / seconds, 1) if seconds else 0.0,
         "idle_share": round(sums.idle, 4),
         "padding": round(sums.padding, 4),

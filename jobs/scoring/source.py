@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,13 @@ class SourceConfig(BaseModel):
     """A file, a folder, or a glob; for delta the table's folder."""
     format: Literal["parquet", "jsonl", "delta"] = "parquet"
     columns: ColumnsConfig = ColumnsConfig()
+    exclude: tuple[str, ...] = ()
+    """Files that are no part of the source, by their names below its root or by glob: their documents leave the tables.
+    Not for delta."""
+
+    def excludes(self, name: str) -> bool:
+        """Whether a file of the source, by its name below the root, is left out."""
+        return any(name == pattern or fnmatchcase(name, pattern) for pattern in self.exclude)
 
 
 SUFFIXES = {"parquet": (".parquet",), "jsonl": (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".json.gz")}

@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pretrain.classifier.labels import Documents
+from udfs.committed import newest_commit
 from udfs.labels import LABEL_SCHEMA, DocumentLabels, LabelError, check_text, decode_labels
-
-_COMMIT = "_commit.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ class Joined:
 
 
 def read_label_set(path: Path, definition_id: str | None) -> LabelSet:
-    """Reads the Parquet folder (`batch=*`) or Delta table of a label set.
+    """Reads the Parquet or Delta table of a label set.
 
     Args:
         definition_id: the hash of the policy that the labels must be of; None leaves that unchecked.
@@ -125,12 +124,11 @@ def _says_nothing(one: DocumentLabels, text: str) -> bool:
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, Any], pa.Table]:
-    batches = sorted(path.glob("batch=*"))
-    if not batches or not (batches[-1] / _COMMIT).is_file():
-        raise LabelError(f"{path} is no label set: no committed batch in it; run the `tokensieve label` verb first")
-    files = sorted(batches[-1].glob("*.parquet"))
-    tables = [pq.read_table(file, columns=LABEL_SCHEMA.names) for file in files]
-    return json.loads((batches[-1] / _COMMIT).read_text(encoding="utf-8")), pa.concat_tables(tables)
+    found = newest_commit(path)
+    if found is None:
+        raise LabelError(f"{path} is no label set: no commit in it; run the `tokensieve label` verb first")
+    tables = [pq.read_table(file, columns=LABEL_SCHEMA.names) for file in found.files]
+    return {"batch": found.batch, "inputs": found.inputs}, pa.concat_tables(tables)
 
 
 def _read_delta(path: Path) -> tuple[dict[str, Any], pa.Table]:

@@ -179,8 +179,8 @@ def test_other_readers_open_the_tables_unchanged(config, spark):
 
 def test_a_variant_keeps_its_decision_and_shards_beside_the_first_over_the_same_scores(tmp_path):
     first, drop = (TablesConfig(root=str(tmp_path), variant=variant) for variant in (None, "drop"))
-    assert (first.table("masked").path.name, first.shards.name) == ("masked", "shards")
-    assert (drop.table("masked").path.name, drop.shards.name) == ("masked-drop", "shards-drop")
-    assert drop.table("scores").path == first.table("scores").path
+    assert (first.table("masked").name, first.shards.name) == ("masked", "shards")
+    assert (drop.table("masked").name, drop.shards.name) == ("masked-drop", "shards-drop")
+    assert drop.table("scores").uri == first.table("scores").uri
     with pytest.raises(ValueError, match="String should match pattern"):
         TablesConfig(root=str(tmp_path), variant="../drop")

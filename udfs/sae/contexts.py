@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from udfs.committed import newest_commit
 from udfs.sae.activations import Activations
 from udfs.sae.slice import SaeError
 from udfs.spans import owners
@@ -46,10 +47,10 @@ def read_contexts(path: str | Path) -> pa.Table:
 
     `start` and `end` are UTF-8 bytes within `text`. Raises SaeError when there is no such table.
     """
-    parts = sorted(Path(path).glob("batch=*/*.parquet"))
-    if not parts:
+    found = newest_commit(Path(path))
+    if found is None:
         raise SaeError(f"{path}: no table of contexts; run `tokensieve label sae stats`")
-    table = ds.dataset([str(part) for part in parts], schema=CONTEXT_SCHEMA).to_table()
+    table = ds.dataset([str(file) for file in found.files], schema=CONTEXT_SCHEMA).to_table()
     return table.sort_by([("latent_id", "ascending"), ("rank", "ascending")])
 
 

@@ -70,7 +70,7 @@ def run(config: LabelConfig) -> dict[str, Any]:
 
 def read_latents(config: LabelConfig) -> dict[int, list[Context]]:
     """The contexts of each latent. Raises InputError when `stats` has not run, or found no latent active."""
-    path = contexts_table(config).path
+    path = contexts_table(config).uri
     try:
         latents = by_latent(read_contexts(path))
     except SaeError as error:

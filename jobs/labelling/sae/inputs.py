@@ -56,9 +56,9 @@ def _read_ids(path: Path) -> list[int]:
 
 def stats_table(config: LabelConfig) -> Table:
     """Statistics per latent (udfs/sae/statistics.py)."""
-    return Table(config.tables.folder / "sae" / "stats", "parquet")
+    return config.tables.table("sae/stats", "parquet")
 
 
 def contexts_table(config: LabelConfig) -> Table:
     """Top contexts per latent (udfs/sae/contexts.py)."""
-    return Table(config.tables.folder / "sae" / "contexts", "parquet")
+    return config.tables.table("sae/contexts", "parquet")

@@ -77,17 +77,17 @@ def seed_rule(sae: SaeConfig, statistics: Statistics, latents: tuple[int, ...]) 
 
 def _statistics(config: LabelConfig, spark: "SparkSession", kept: SaeSlice, settings: "LatentSettings") -> Statistics:
     table = stats_table(config)
-    commit = table.commit(spark)
+    commit = table.commit()
     if commit is None:
-        raise InputError(f"{table.path}: no statistics, so no thresholds; run `tokensieve label sae stats`")
+        raise InputError(f"{table.uri}: no statistics, so no thresholds; run `tokensieve label sae stats`")
     if commit.inputs.get("slice_id") != kept.slice_id:
         raise InputError(
-            f"{table.path}: statistics of slice {commit.inputs.get('slice_id')}, but the slice is {kept.slice_id}; run "
+            f"{table.uri}: statistics of slice {commit.inputs.get('slice_id')}, but the slice is {kept.slice_id}; run "
             "`tokensieve label sae stats` again, or point sae.slice at the slice that they are of"
         )
     if commit.inputs.get("model_id") != settings.model.identity:
         raise InputError(
-            f"{table.path}: statistics of the model {commit.inputs.get('model')} ({commit.inputs.get('model_id')}), "
+            f"{table.uri}: statistics of the model {commit.inputs.get('model')} ({commit.inputs.get('model_id')}), "
             f"but sae.model is {settings.model.identity}; run `tokensieve label sae stats` again"
         )
     return Statistics.from_arrow(table.read(spark).toArrow())

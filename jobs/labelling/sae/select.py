@@ -22,7 +22,6 @@ from jobs.labelling.sae.describe import read_latents
 from jobs.labelling.sae.groups import Group, ask_groups, grouped, requests
 from jobs.labelling.sae.inputs import contexts_table
 from jobs.labelling.sae.latent_contexts import Context
-from jobs.tables import COMMIT_FILE, Commit
 
 
 def run(config: LabelConfig) -> dict[str, Any]:
@@ -114,10 +113,9 @@ def _write(
 
 def _slice(config: LabelConfig) -> dict[str, str]:
     """The slice whose contexts were judged, as their commit names it."""
-    for file in contexts_table(config).path.glob(f"batch=*/{COMMIT_FILE}"):
-        found = Commit.model_validate_json(file.read_text()).inputs.get("slice_id")
-        return {"slice_id": found} if isinstance(found, str) else {}
-    return {}
+    commit = contexts_table(config).commit()
+    found = None if commit is None else commit.inputs.get("slice_id")
+    return {"slice_id": found} if isinstance(found, str) else {}
 
 
 def _by_latent(reasons: Mapping[int, str]) -> dict[str, str]:

@@ -57,8 +57,11 @@ def _write(config: LabelConfig, spark: "SparkSession", source: Documents, collec
         counts = _balanced(found, source.count, stats_table(config))
         commit = wanted.model_copy(update={"counts": counts})
         merged = _merged(found, load_slice(config, sae))
-        contexts_table(config).replace(_best(found, sae.contexts), commit)
-        stats_table(config).replace(spark.createDataFrame(merged), commit)
+        contexts, stats = contexts_table(config), stats_table(config)
+        contexts.replace(_best(found, sae.contexts), commit)
+        stats.replace(spark.createDataFrame(merged), commit)
+        contexts.forget_old()
+        stats.forget_old()
     finally:
         found.unpersist()
 
@@ -72,7 +75,7 @@ def _balanced(found: "DataFrame", expected: int, table: Table) -> dict[str, int]
     ).first()
     assert row is not None
     if row["documents"] != expected:
-        raise BalanceError(f"{table.path}: {expected} documents listed, {row['documents']} read; nothing was published")
+        raise BalanceError(f"{table.uri}: {expected} documents listed, {row['documents']} read; nothing was published")
     if not row["tokens"]:
         raise InputError(f"source: none of its {expected} documents gave a token ({row['noted']} could not be read)")
     return {"in": expected, "noted": row["noted"], "tokens": row["tokens"]}
@@ -111,16 +114,16 @@ def _commit(sae: SaeConfig, kept: SaeSlice, settings: "LatentSettings", source: 
 
 
 def _is(table: Table, wanted: Commit, spark: "SparkSession") -> bool:
-    commit = table.commit(spark)
+    commit = table.commit()
     return commit is not None and commit.batch == wanted.batch
 
 
 def _counts(stats: Table, contexts: Table, spark: "SparkSession") -> dict[str, Any]:
-    commit = stats.commit(spark)
+    commit = stats.commit()
     assert commit is not None
     latents = stats.read(spark)
     return {
-        "table": str(stats.path),
+        "table": stats.uri,
         "slice_id": str(commit.inputs["slice_id"]),
         "documents": {"in": commit.counts["in"], "noted": commit.counts["noted"]},
         "tokens": commit.counts["tokens"],

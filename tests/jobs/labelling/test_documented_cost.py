@@ -12,7 +12,7 @@ from jobs.config import load_section
 from jobs.labelling.claude import documents, sentences
 from jobs.labelling.config import LabelConfig
 from jobs.labelling.sae import describe, select
-from jobs.tables import COMMIT_FILE, Commit
+from tests.planted import write_commit
 from udfs.sae.contexts import CONTEXT_SCHEMA
 
 LATENTS, CONTEXTS, BYTES = 1_000, 20, 480  # what `stats` keeps of a latent by default
@@ -57,7 +57,7 @@ def test_the_stated_cost_of_latents_is_that_of_a_dry_run_on_a_thousand_of_them(s
     batch = config.tables.folder / "sae" / "contexts" / "batch=one"
     batch.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, CONTEXT_SCHEMA), batch / "part.parquet")
-    (batch / COMMIT_FILE).write_text(Commit(batch="one", inputs={"slice_id": "abc"}).model_dump_json())
+    write_commit(batch.parent, {"batch": "one", "inputs": {"slice_id": "abc"}}, batch.name)
     assert stated["label sae describe"] == priced(describe.run(config))
     found = [
         {"latent_id": latent, "description": "x" * 120, "score": 1.0, "recall": 1.0, "source": "claude", "note": None}

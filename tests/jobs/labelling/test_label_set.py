@@ -105,12 +105,12 @@ def test_documents_that_share_an_id_are_refused_and_the_old_label_set_stays(proj
         config = project(f"tables.format={format}", f"tables.root={tmp_path / format}")
         (tmp_path / "source" / "part-00009.parquet").unlink(missing_ok=True)
         label_source(config, spark, "patients", label_patients, {})
-        before = label_table(config, "patients").commit(spark)
+        before = label_table(config, "patients").commit()
         more = pa.table({"text": ["other", "new"], "id": ["doc-003", "new"], "dump": ["T", "T"]})
         pq.write_table(more, tmp_path / "source" / "part-00009.parquet")
         with pytest.raises(BalanceError, match=r"14 rows with 13 different ids \(more than once: doc-003\)"):
             label_source(config, spark, "patients", label_patients, {})
-        assert label_table(config, "patients").commit(spark) == before
+        assert label_table(config, "patients").commit() == before
         assert len(stored(config, spark, "patients")) == 12
 
 
@@ -149,7 +149,7 @@ def test_a_label_set_is_named_by_all_that_it_follows_from(project, tmp_path, spa
 
     def batch(settings) -> str:
         label_source(config, spark, "patients", label_patients, settings)
-        commit = label_table(config, "patients").commit(spark)
+        commit = label_table(config, "patients").commit()
         assert commit is not None
         return commit.batch
 

@@ -73,7 +73,7 @@ def test_a_lexicon_is_learned_on_spark_stored_and_laid_on_the_source(clinic, spa
     assert spans_of(config, spark, "lexicon")["m0"] == ["patient", "a dose of aspirin"]
     assert spans_of(config, spark, "lexicon")["o0"] == []
     assert result["documents"] == {"in": 6, "labelled": 6, "unknown": 0}
-    commit = label_table(config, "lexicon").commit(spark)
+    commit = label_table(config, "lexicon").commit()
     assert commit is not None
     assert commit.inputs["lexicon_id"] == stored.lexicon_id
 

@@ -71,11 +71,11 @@ def test_labels_of_another_policy_are_refused(tmp_path):
 
 
 def test_a_folder_without_a_committed_batch_is_no_label_set(tmp_path):
-    with pytest.raises(LabelError, match="no committed batch"):
+    with pytest.raises(LabelError, match="no commit in it"):
         read_label_set(tmp_path, None)
     path = write_label_set(tmp_path / "spans", planted(2))
-    (path / "batch=00ff" / "_commit.json").unlink()
-    with pytest.raises(LabelError, match="no committed batch"):
+    (path / "_commits" / "00000000.json").unlink()
+    with pytest.raises(LabelError, match="no commit in it"):
         read_label_set(path, None)
 
 
@@ -83,7 +83,7 @@ def test_a_delta_label_set_reads_like_a_parquet_one(tmp_path):
     deltalake = pytest.importorskip("deltalake")
     documents = planted(4)
     parquet = write_label_set(tmp_path / "spans", documents)
-    commit = json.loads((parquet / "batch=00ff" / "_commit.json").read_text())
+    commit = json.loads((parquet / "_commits" / "00000000.json").read_text())
     rows = pq.read_table(parquet / "batch=00ff" / "part-0.parquet")
     said = deltalake.CommitProperties(custom_metadata={"userMetadata": json.dumps(commit)})
     deltalake.write_deltalake(tmp_path / "delta", rows, commit_properties=said)

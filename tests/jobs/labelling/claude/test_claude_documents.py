@@ -98,7 +98,7 @@ def test_a_labeller_that_believes_the_texts_is_caught_by_the_canaries_and_labels
     config = labelled_project(tmp_path, fake.url, "claude.canary_share=0.1")
     with pytest.raises(CanaryError):
         documents.run(config, spark)
-    assert label_table(config, documents.NAME).commit(spark) is None
+    assert label_table(config, documents.NAME).commit() is None
 
 
 def test_a_sample_follows_from_content_and_holds_every_smaller_one(spark):

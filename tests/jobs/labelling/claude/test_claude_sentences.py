@@ -74,7 +74,7 @@ def test_joint_answers_that_differ_from_single_ones_stop_the_verb_before_the_res
     report = json.loads((tmp_path / "tables" / "claude" / "sentences-check.json").read_text())
     assert (report["documents"], report["joint_only"], report["single_only"], report["neither"]) == (3, 3, 3, 3)
     assert sum("Rain" in one.get("sentences", "") for one in labeller.asked) == 3
-    assert label_table(config, sentences.NAME).commit(spark) is None
+    assert label_table(config, sentences.NAME).commit() is None
 
 
 def test_an_index_out_of_range_is_asked_again(fake: FakeClaude, key, tmp_path):

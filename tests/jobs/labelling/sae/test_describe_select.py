@@ -14,10 +14,10 @@ from jobs.labelling.config import LabelConfig
 from jobs.labelling.sae import describe, select
 from jobs.labelling.sae.latent_contexts import Context, by_latent, foils, held_out, shuffled
 from jobs.labelling.sae.neuronpedia import read_export
-from jobs.tables import COMMIT_FILE, Commit
 from tests.fake_claude import REFUSAL, FakeClaude
 from tests.labelled_project import labelled_project
 from tests.labeller import Labeller
+from tests.planted import write_commit
 from udfs.sae.contexts import CONTEXT_SCHEMA
 
 WORDS = {3: "aspirin", 5: "bridge", 8: "headache", 13: "vague"}
@@ -48,7 +48,7 @@ def write_contexts(folder: Path, words: dict[int, str], each: int = 12) -> None:
         for at in range(each)
     ]
     pq.write_table(pa.Table.from_pylist(rows, CONTEXT_SCHEMA), batch / "part.parquet")
-    (batch / COMMIT_FILE).write_text(Commit(batch="one", inputs={"slice_id": "abc"}).model_dump_json())
+    write_commit(batch.parent, {"batch": "one", "inputs": {"slice_id": "abc"}}, batch.name)
 
 
 def described(config: LabelConfig) -> dict[int, dict]:

@@ -144,9 +144,9 @@ def test_statistics_of_spark_are_those_of_one_pass_and_the_same_bytes_again(proj
     assert merged.max_K == pytest.approx(whole.max_K, rel=1e-6)
     contexts = read_contexts(config.tables.folder / "sae" / "contexts")
     _check_contexts(contexts, merged, texts)
-    before = stats_table(config).path.stat().st_mtime_ns
+    before = stats_table(config).newest()
     stats.run(config, spark)
-    assert stats_table(config).path.stat().st_mtime_ns == before  # done already: nothing ran
+    assert stats_table(config).newest() == before  # done already: nothing ran
     elsewhere = project("sae.contexts=3", "sae.context_bytes=20", f"tables.root={config.tables.root}-2")
     export.run(elsewhere)
     stats.run(elsewhere, spark)
@@ -259,7 +259,7 @@ def test_model_that_does_not_fit_is_refused_before_any_task(project, spark, tmp_
         InputError, match=r"transformers is not installed here; pip install 'tokensieve\[transformers\]'"
     ):
         stats.run(config, spark)
-    assert stats_table(config).commit(spark) is None
+    assert stats_table(config).commit() is None
 
 
 def test_source_without_a_readable_document_gives_no_statistics(project, spark, tmp_path):
