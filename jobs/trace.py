@@ -15,6 +15,7 @@ from jobs.errors import InputError
 from jobs.exported import Exported, Shards
 from jobs.mask import load_rules
 from jobs.tables import Table
+from jobs.tracing.left import find_left, left_lines
 from jobs.tracing.lines import lines
 from jobs.tracing.raw_row import read_raw_row
 from jobs.tracing.training import training
@@ -36,7 +37,8 @@ BEGINNING = 200  # characters of the raw text
 
 
 def run(config: "Config", spark: "SparkSession", doc_id: str) -> dict[str, Any]:
-    """What every station holds of the document, as plain values, and under "lines" for people.
+    """What every station holds of the document, as plain values, and under "lines" for people; of one that left the
+    tables, under "left" what releases and runs have seen of it.
 
     Raises InputError for an id that neither the scores nor the quarantine know or a rule that is not there,
     ManifestError, CorruptShardError.
@@ -45,6 +47,9 @@ def run(config: "Config", spark: "SparkSession", doc_id: str) -> dict[str, Any]:
     scored = _row(tables.table("scores"), spark, doc_id)
     quarantined = _row(tables.table("quarantine"), spark, doc_id)
     if scored is None and quarantined is None:
+        left = find_left(config, spark, doc_id)
+        if left is not None:
+            return {"doc_id": doc_id, "left": asdict(left), "lines": left_lines(doc_id, left)}
         raise InputError(f"{tables.root}: no document has the id {doc_id!r}{_near(config, spark, doc_id)}")
     found: dict[str, Any] = {"doc_id": doc_id}
     if quarantined is not None:
@@ -168,9 +173,9 @@ def _stations_after_export(
 ) -> dict[str, Any]:
     if masked is None:
         return {"shard": {"missing": "no masked table has it yet; run `tokensieve mask`"}}
-    if not (config.tables.shards / MANIFEST).is_file():
+    if not (config.shards / MANIFEST).is_file():
         return {"shard": {"missing": "there are no shards; run `tokensieve export`"}}
-    shards = Shards(config.tables.shards)
+    shards = Shards(config.shards)
     place = shards.places(spark, [doc_id]).get(doc_id)
     if place is None:
         dropped = masked["action"] == "drop"

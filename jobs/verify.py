@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 
 
 def run(config: "Config") -> dict[str, Any]:
-    """What was checked. Raises InputError with a line for each problem, ManifestError without a readable manifest."""
-    folder = config.tables.shards
-    manifest = Manifest.load(folder)
+    """What was checked: the newest manifest, or the one that `pretrain.manifest` names.
+
+    Raises InputError with a line for each problem, ManifestError without a readable manifest.
+    """
+    folder = config.shards
+    trained_on = config.pretrain.manifest if config.pretrain and config.pretrain.shards is None else None
+    manifest = Manifest.load(folder, trained_on)
     problems = manifest.verify(folder)
     if problems:
         wrong = sorted({problem.where for problem in problems})
         lines = "\n".join(f"  {problem}" for problem in problems)
-        raise InputError(f"{folder}: {len(wrong)} of its parts are wrong, export again:\n{lines}")
+        raise InputError(
+            f"{folder}: {len(wrong)} of its parts are wrong, export again with export.whole=true:\n{lines}"
+        )
     return {
         "manifest": manifest.id,
         "shards": len(manifest.shards),

@@ -1,8 +1,11 @@
 """Section `export`: what needs another export. What a training run decides on its own is `pretrain.filter`."""
 
 from typing import Literal, Self
+from urllib.parse import urlparse
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from udfs.storage import PROVIDERS_OWN, StorageConfig
 
 LARGEST_SHARD = 4 * 2**30
 
@@ -45,8 +48,26 @@ class ExportConfig(BaseModel):
     """The policy whose scores are written beside the tokens, so that a training run can choose the threshold."""
     shard_text_bytes: int | None = Field(default=None, ge=1, le=LARGEST_SHARD)
     """UTF-8 bytes of text per shard; None: 64 MiB, more for a large corpus (about 1,024 shards, at most 4 GiB)."""
+    group_text_bytes: int | None = Field(default=None, ge=1)
+    """UTF-8 bytes of text of the source files whose documents share shards: so much is exported again when one of them
+    changes. None: 256 MiB, and at least a shard's."""
+    whole: bool = False
+    """Export the documents of unchanged source files, too: after damage that `verify` found."""
     seed: int = 0
     """Of the order of documents."""
+    folder: str | None = None
+    """Where the shards go; None: `<tables.root>/shards`. Megatron reads from disks, so a local or mounted folder."""
     to: str | None = None
-    """Where a copy of the finished shard set goes: a URI of a file system that pyarrow or fsspec knows (s3://,
-    gs://, hdfs://, file://)."""
+    """Where a copy of the finished shard set goes: a URI of a file system that fsspec knows (s3://, gs://, hdfs://,
+    file://)."""
+    storage: StorageConfig = PROVIDERS_OWN
+    """How the store of `to` is reached."""
+
+    @field_validator("folder")
+    @classmethod
+    def _on_a_disk(cls, folder: str | None) -> str | None:
+        if folder is not None and len(urlparse(folder).scheme) > 1:
+            raise ValueError(
+                "Megatron reads shards from disks; name a local or mounted folder, export.to copies elsewhere"
+            )
+        return folder

@@ -1,4 +1,4 @@
-"""Copies a finished shard set to any file system that pyarrow or fsspec knows, the manifest last.
+"""Copies a finished shard set to any file system that fsspec knows, the manifest last.
 
 Shards are named by content, so a new set is laid beside an old one and the manifest that changes over is one file: a
 reader sees the old corpus or the new one. Bytes are hashed on the way; a file that is not what the manifest says
@@ -10,22 +10,22 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from pyarrow.fs import FileSystem, FileType, PyFileSystem
+from pyarrow.fs import FileSystem, FileType, FSSpecHandler, PyFileSystem
 
 from jobs.errors import ConfigError, InputError
 from pretrain.shards.manifest import FILE_NAME, Manifest, inside
+from udfs.storage import PROVIDERS_OWN, StorageConfig, failures, open_file_system
 
 _CHUNK = 8 * 2**20
 
 
-def copy_shards(folder: Path, uri: str) -> dict[str, Any]:
+def copy_shards(folder: Path, uri: str, storage: StorageConfig = PROVIDERS_OWN) -> dict[str, Any]:
     """Copies the corpus in `folder` to `uri`; returns its place and the files and bytes copied (none when it is there).
 
     Raises ConfigError for a URI of no known file system; InputError when a file here is damaged, the target cannot be
     written, or it holds a corpus of another tokenizer or a manifest that cannot be read.
     """
-    system, root = _open(uri)
+    system, root = _open(uri, storage)
     manifest = Manifest.load(folder)
     old = _manifest_there(system, root, uri)
     if old is not None and old.id == manifest.id:
@@ -42,32 +42,19 @@ def copy_shards(folder: Path, uri: str) -> dict[str, Any]:
         size = sum(_copy(system, inside(folder, name), f"{root}/{name}", sha256) for name, sha256 in missing.items())
         _put_manifest(system, root, (folder / FILE_NAME).read_bytes())
         _remove(system, root, there.keys() - names.keys())
-    except OSError as error:
+    except failures() as error:
         raise InputError(f"export.to: {uri}: {error}; the shards are complete in {folder}") from error
     return {"to": uri, "files": len(missing) + 1, "bytes": size}
 
 
-def _open(uri: str) -> tuple[FileSystem, str]:
-    """The file system of a URI and the path in it: pyarrow's own where it has one, else fsspec's."""
+def _open(uri: str, storage: StorageConfig) -> tuple[FileSystem, str]:
+    """The file system of a URI and the path in it."""
     if "://" not in uri:
         raise ConfigError(f"export.to: {uri!r} is no URI; write file:///folder for a local one")
     try:
-        system, root = FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        system, root = _fsspec(uri)
-    return system, root.rstrip("/")
-
-
-def _fsspec(uri: str) -> tuple[FileSystem, str]:
-    try:
-        import fsspec
-        from pyarrow.fs import FSSpecHandler
-
-        system, root = fsspec.core.url_to_fs(uri)
+        system, root = open_file_system(uri, storage)
     except (ImportError, ValueError) as error:  # ValueError: an unknown scheme
-        raise ConfigError(
-            f"export.to: {uri}: neither pyarrow nor fsspec has this file system here ({error})"
-        ) from error
+        raise ConfigError(f"export.to: {uri}: no file system of fsspec here has it ({error})") from error
     return PyFileSystem(FSSpecHandler(system)), root
 
 
@@ -94,7 +81,7 @@ def _copy(system: FileSystem, source: Path, target: str, sha256: str | None) -> 
             writer.write(chunk)
     if sha256 and digest.hexdigest() != sha256:
         system.delete_file(target)
-        raise InputError(f"{source}: its bytes are not those that the manifest names; export again")
+        raise InputError(f"{source}: its bytes are not those of the manifest; export again with export.whole=true")
     size, there = source.stat().st_size, system.get_file_info(target).size
     if there != size:
         raise InputError(f"export.to: {target} has {there} bytes after the copy, {source} has {size}; copy again")

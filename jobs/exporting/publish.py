@@ -1,16 +1,27 @@
 """How staged shards become a corpus: renamed to names that hold a hash of their content, then named by a manifest."""
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from jobs.errors import BalanceError
-from jobs.exporting.layout import Layout
+from jobs.exporting.layout import Amount, Slot
 from jobs.exporting.write import ShardReport
-from pretrain.shards.manifest import Manifest, ShardInfo
+from pretrain.shards.groups import FOLDER as GROUPS
+from pretrain.shards.manifest import FILE_NAME, KEPT, Manifest, ShardInfo, kept_file
 from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
 
+OURS = (
+    "shard-*.*",
+    "docs/shard-*.parquet",
+    "tokenizer*.json",
+    "tokenizer*.tiktoken",
+    f"{GROUPS}/*.json",
+    f"{KEPT}/*.json",
+)
 
-def publish(folder: Path, layout: Layout, report: ShardReport) -> ShardInfo:
+
+def publish(folder: Path, slot: Slot, report: ShardReport) -> ShardInfo:
     """Renames one shard's files to their final names; visible, but part of nothing until the manifest names them."""
     docs, sha256 = f"docs/{report.name}.parquet", report.sha256 or {}
     (folder / "docs").mkdir(exist_ok=True)
@@ -20,31 +31,47 @@ def publish(folder: Path, layout: Layout, report: ShardReport) -> ShardInfo:
     return ShardInfo(
         prefix=report.name,
         docs=docs,
-        split=layout.split_of(report.at),
+        split=slot.split,
         documents=report.documents,
         tokens=report.tokens,
         loss_tokens=report.loss_tokens,
         score_counts=report.score_counts,
+        group=slot.group,
         sha256=sha256,
     )
 
 
-def check_balance(reports: list[ShardReport], layout: Layout, documents: int) -> None:
-    """Raises BalanceError unless the shards hold all documents and forget bytes of the masked table."""
-    found = sum(report.documents for report in reports)
-    if found != documents:
-        raise BalanceError(f"{found} documents in the shards, {documents} in the masked table; export again")
-    forgotten = sum(report.forget_bytes for report in reports)
-    if forgotten != layout.forget_bytes:
-        raise BalanceError(
-            f"{forgotten} bytes forgotten in the shards, {layout.forget_bytes} in the masked table; run `tokensieve "
-            "mask` again, then export"
-        )
+def check_balance(slots: Collection[Slot], reports: Collection[ShardReport], measured: Mapping[str, Amount]) -> None:
+    """Raises BalanceError unless the shards hold, group by group, what was measured in the masked table."""
+    written = dict.fromkeys(measured, Amount())
+    for slot, report in zip(slots, reports, strict=True):
+        written[slot.group] += Amount(documents=report.documents, forget_bytes=report.forget_bytes)
+    for group, found in written.items():
+        expected = measured[group]
+        if found.documents != expected.documents:
+            raise BalanceError(
+                f"group {group}: {found.documents} documents in the shards, {expected.documents} in the masked table; "
+                "export again"
+            )
+        if found.forget_bytes != expected.forget_bytes:
+            raise BalanceError(
+                f"group {group}: {found.forget_bytes} bytes forgotten in the shards, {expected.forget_bytes} in the "
+                "masked table; run `tokensieve mask` again, then export"
+            )
 
 
-def sweep(folder: Path, manifest: Manifest) -> None:
-    """Removes shards of earlier exports that the new manifest does not name."""
-    named = {shard.prefix for shard in manifest.shards}
-    for file in [*folder.glob("shard-*.*"), *(folder / "docs").glob("shard-*.parquet")]:
-        if file.name.split(".")[0].removesuffix("_mask").removesuffix("_score") not in named:
-            file.unlink()
+def sweep(folder: Path, keep: Collection[str], dry_run: bool = False) -> list[str]:
+    """Removes what neither the newest manifest names nor those with the ids `keep`; returns its paths there, sorted.
+
+    Raises ManifestError for a kept manifest that cannot be read, before anything is removed.
+    """
+    newest = Manifest.load(folder)
+    kept = [Manifest.load(folder, id) for id in {*keep} - {newest.id} if kept_file(folder, id).is_file()]
+    named = {FILE_NAME} | {f"{KEPT}/{manifest.id}.json" for manifest in (newest, *kept)}
+    named = named.union(*(manifest.files() for manifest in (newest, *kept)))
+    there = {path.relative_to(folder).as_posix() for pattern in OURS for path in folder.glob(pattern)}
+    litter = sorted(there - named)
+    # Manifests first: what is left behind by a kill is then named by none.
+    for name in sorted(litter, key=lambda name: not name.startswith(KEPT)) if not dry_run else ():
+        (folder / name).unlink()
+    return litter

@@ -27,7 +27,7 @@ def tokenizer_info(export: ExportConfig) -> tuple[ByteTokenizer, TokenizerInfo]:
         raise ConfigError(f"export.hidden and export.eod are both token {eod}")
     used, unit = max(tokenizer.vocab_size, hidden_id + 1), export.pad_vocabulary_to
     return tokenizer, TokenizerInfo(
-        file=tokenizer.file_name,
+        file=f"tokenizer-{tokenizer.sha256[:12]}{Path(tokenizer.file_name).suffix}",
         sha256=tokenizer.sha256,
         vocab_size=tokenizer.vocab_size,
         eod=eod,

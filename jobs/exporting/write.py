@@ -33,10 +33,11 @@ _FORGET_SHARE = pa.field("forget_share", pa.float32())
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """What a task needs to write its shards. `companion`: whose scores go along; `doc_scores`: policies whose document
-    score is in the rows."""
+    """What a task needs to write its shards. `stems`: the beginning of each shard's name; `companion`: whose scores go
+    along; `doc_scores`: policies whose document score is in the rows."""
 
     staging: str
+    stems: tuple[str, ...]
     tokenizer: str
     backend: BackendName
     info: TokenizerInfo
@@ -104,7 +105,7 @@ class _OpenShard:
     def __init__(self, task: ShardTask, at: int) -> None:
         self.at = at
         self._task = task
-        self._prefix = Path(task.staging) / uuid.uuid4().hex / f"shard-{at:05d}"
+        self._prefix = Path(task.staging) / uuid.uuid4().hex / task.stems[at]
         dtype = token_dtype(max(task.info.vocab_size, task.info.hidden_id + 1))
         self._writer = ShardWriter(self._prefix, dtype, scores=task.companion is not None)
         self._docs: list[pa.RecordBatch] = []
@@ -124,11 +125,13 @@ class _OpenShard:
         return None
 
     def close(self) -> ShardReport:
-        """Finishes the files. The shard's name holds a hash of its content."""
+        """Finishes the files. The shard's name holds a hash of its content, the rows of its index included: no shard is
+        written over with another that an older manifest names."""
         stats = self._writer.close()
-        content = hashlib.sha256("".join(stats.sha256.values()).encode()).hexdigest()
-        name = f"{self._prefix.name}-{content[:12]}"
         docs = pa.Table.from_batches(self._docs).combine_chunks()
+        content = hashlib.sha256("".join(stats.sha256.values()).encode())
+        content.update(_stream(docs))
+        name = f"{self._prefix.name}-{content.hexdigest()[:12]}"
         docs = docs.add_column(0, _PLACE[1], pa.array(range(docs.num_rows), pa.int64()))
         docs = docs.add_column(0, _PLACE[0], pa.repeat(pa.scalar(name), docs.num_rows))
         file = shard_file(self._prefix, ".docs.parquet")
@@ -155,3 +158,10 @@ def _document_rows(batch: pa.RecordBatch, tokens: PretrainTokens, doc_scores: tu
     known = [batch.column(field.name).cast(field.type) for field in _DOCUMENT]
     columns = [*known, pa.array(share_D.astype(np.float32)), *(column.cast(pa.float32()) for column in scores.values())]
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _stream(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()

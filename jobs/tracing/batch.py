@@ -11,7 +11,7 @@ import numpy as np
 
 from jobs.errors import InputError
 from jobs.tracing.training import samples_of_run
-from jobs.train import output_folder, planned, section, shards_folder
+from jobs.train import of_its_run, output_folder, planned, section, shards_folder
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.documents import read_index
 from pretrain.shards.shard import ShardReader
@@ -52,6 +52,7 @@ def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
     """
     from pretrain.samples.locate import pieces_of_sample
 
+    config = of_its_run(config)
     settings, folder = section(config), shards_folder(config)
     todo = planned(config)
     if not 0 <= step < todo.steps:
@@ -69,7 +70,7 @@ def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{error} that did step {step}") from None
     samples = samples_of_run(config, todo)
-    documents = _Documents(Corpus.load(folder), settings.seq_length)
+    documents = _Documents(Corpus.load(folder, settings.manifest), settings.seq_length)
     parts = [
         _part(piece, at, documents, samples[number])
         for at, numbers in enumerate(cut.samples(step, data_rank))

@@ -14,6 +14,7 @@ from jobs.scoring.scan import whole_files
 from jobs.scoring.source import SourceConfig, source_path, source_root
 from udfs.read_shard import file_version, numbered_lines
 from udfs.reading.parquet_rows import open_parquet, steps
+from udfs.storage import StoreError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,25 +36,29 @@ def read_raw_row(
     """Row `row` of `file`, a name as the tables have it. `version` is the scored one; Delta is read as of it."""
     if config.format == "delta":
         return _from_delta(config, spark, file, row, version)
-    path = Path(source_root(config)) / file
+    path = f"{source_root(config)}/{file}"
+    now = None
     if Path(file).is_absolute() or ".." in Path(file).parts:
-        return RawRow(path=str(path), version=None, text=None, fault="the name leads out of the source's folder")
+        return RawRow(path=path, version=None, text=None, fault="the name leads out of the source's folder")
     try:
-        now = file_version(str(path))
+        now = file_version(path, config.storage)
         if row is None:
-            return RawRow(path=str(path), version=now, text=None, fault="the whole file was quarantined, not one row")
-        text = (_from_json_lines if config.format == "jsonl" else _from_parquet)(path, row, config.columns.text)
+            return RawRow(path=path, version=now, text=None, fault="the whole file was quarantined, not one row")
+        text = (_from_json_lines if config.format == "jsonl" else _from_parquet)(path, row, config)
     except FileNotFoundError:
-        return RawRow(path=str(path), version=None, text=None, fault="the file is no longer there")
+        return RawRow(path=path, version=None, text=None, fault="the file is no longer there")
+    except StoreError as error:
+        return RawRow(path=path, version=now, text=None, fault=f"the store does not give it: {error}")
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
-        return RawRow(path=str(path), version=now, text=None, fault=f"{type(error).__name__}: {error}")
+        return RawRow(path=path, version=now, text=None, fault=f"{type(error).__name__}: {error}")
     if not isinstance(text, str):
-        return RawRow(path=str(path), version=now, text=None, fault=f"holds no text but {type(text).__name__}")
-    return RawRow(path=str(path), version=now, text=text)
+        return RawRow(path=path, version=now, text=None, fault=f"holds no text but {type(text).__name__}")
+    return RawRow(path=path, version=now, text=text)
 
 
-def _from_parquet(path: Path, row: int, column: str) -> Any:
-    with open_parquet(str(path)) as file:
+def _from_parquet(path: str, row: int, config: SourceConfig) -> Any:
+    column = config.columns.text
+    with open_parquet(path, config.storage) as file:
         for group in range(file.metadata.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if row >= rows:
@@ -66,10 +71,10 @@ def _from_parquet(path: Path, row: int, column: str) -> Any:
     raise IndexError("the file has fewer rows now")
 
 
-def _from_json_lines(path: Path, row: int, column: str) -> Any:
-    for number, line in numbered_lines(str(path)):
+def _from_json_lines(path: str, row: int, config: SourceConfig) -> Any:
+    for number, line in numbered_lines(path, storage=config.storage):
         if number == row:
-            return json.loads(line)[column]
+            return json.loads(line)[config.columns.text]
     raise IndexError("the file has fewer lines now")
 
 

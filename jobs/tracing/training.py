@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.train import output_folder, planned, section, shards_folder
+from jobs.train import of_its_run, output_folder, planned, section, shards_folder
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.documents import places
 from pretrain.samples.filter_config import FilterConfig
@@ -33,7 +33,8 @@ def training(config: "Config", doc_id: str) -> dict[str, Any]:
     if find_spec("torch") is None or find_spec("megatron") is None:
         return {"missing": "megatron-core is not installed here; pip install 'tokensieve[pretrain]'"}
     try:
-        todo = planned(config)
+        config = of_its_run(config)
+        settings, todo = section(config), planned(config)
     except PlanError as error:
         return {"missing": str(error)}
     samples = samples_of_run(config, todo)
@@ -41,15 +42,15 @@ def training(config: "Config", doc_id: str) -> dict[str, Any]:
 
     pieces = []
     for shard, document in places(
-        Corpus.load(shards_folder(config)).shards("train", config.pretrain.seq_length), doc_id
+        Corpus.load(shards_folder(config), settings.manifest).shards("train", settings.seq_length), doc_id
     ):
         reader = ShardReader(shard.prefix)
         ids_T, keep_T = np.asarray(reader.ids(document)), np.asarray(reader.loss_mask(document))
         for piece in pieces_of_document(samples, shard.name, document):
-            pieces.append(_shown(piece, samples, ids_T, keep_T, config.pretrain, todo))
+            pieces.append(_shown(piece, samples, ids_T, keep_T, settings, todo))
     return {
         "samples_in_run": todo.samples,
-        "seq_length": config.pretrain.seq_length,
+        "seq_length": settings.seq_length,
         "pieces": sorted(pieces, key=lambda piece: (piece["sample"], piece["at"])),
     }
 

@@ -79,11 +79,8 @@ class Blend(BaseModel):
         found = []
         for source in self.sources:
             place = Path(folder) / source.shards
-            manifest = Manifest.load(place)
-            if manifest.id != source.manifest_id:
-                raise ManifestError(
-                    f"{place}: manifest {manifest.id}, the blend {folder} was made of {source.manifest_id}; "
-                    "run `tokensieve mix write` again"
-                )
-            found.append((source, place, manifest))
+            try:
+                found.append((source, place, Manifest.load(place, source.manifest_id)))
+            except ManifestError as error:
+                raise ManifestError(f"the blend {folder}: {error}; or run `tokensieve mix write` again") from error
         return found

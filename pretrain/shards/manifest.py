@@ -1,98 +1,44 @@
 """`manifest.json`: which shards make up a pretraining corpus, what they hold, and what they were made from.
 
-Written last by `tokensieve export`, so a folder without it is not a corpus. Its id is the hash of its
-content. Paths in it are relative and stay inside the folder: a corpus can be moved as a whole, at the price
-that large files cannot be linked in from another disk.
+Written last by `tokensieve export`, so a folder without it is not a corpus. Its id is the hash of its content, and
+`manifests/<id>.json` keeps those that a release or a run still needs: shards are shared between them. Paths stay inside
+the folder: a corpus can be moved as a whole, but large files cannot be linked in from another disk.
 """
 
 import hashlib
 import json
+import re
 from collections import Counter
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from pretrain.hashed_file import replace_file
+from pretrain.shards.errors import ManifestError
+from pretrain.shards.groups import GroupsFile
 from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
+from pretrain.shards.shard_info import Count, Record, ShardInfo, Split, TokenizerInfo
 
 if TYPE_CHECKING:
     from pretrain.shards.verify import Problem
 
 FILE_NAME = "manifest.json"
-Count = Annotated[int, Field(ge=0)]
-Split = Literal["train", "valid", "test"]
+KEPT = "manifests"
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
-class ManifestError(ValueError):
-    """A manifest is missing, cannot be read, or names a file outside its folder."""
+class ExportSettings(Record):
+    """How documents were cut into splits, groups and shards; sizes are UTF-8 bytes of text, None: by the corpus's."""
+
+    valid: float
+    test: float
+    splits_seed: int
+    shard_text_bytes: int | None
+    group_text_bytes: int | None
 
 
-def _relative(path: str) -> str:
-    parts = PurePosixPath(path)
-    if not path or parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path:
-        raise ValueError(f"{path!r} is not a plain path relative to the manifest's folder")
-    return path
-
-
-RelativePath = Annotated[str, AfterValidator(_relative)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TokenizerInfo(_Record):
-    """The pretraining tokenizer. `hidden_id` is what replaces a hidden token."""
-
-    file: RelativePath
-    sha256: str
-    vocab_size: Count
-    eod: Count
-    hidden_id: Count
-    padded_vocab_size: Count
-
-
-class ShardInfo(_Record):
-    """One shard. `sha256` has one entry per suffix in `pretrain.shards.shard.SUFFIXES`, and per suffix in
-    `SCORE_SUFFIXES` where the shard has scores; `docs` may be added."""
-
-    prefix: RelativePath
-    docs: RelativePath
-    split: Split = "train"
-    documents: Count
-    tokens: Count
-    loss_tokens: Count
-    score_counts: tuple[Count, ...] | None = None
-    """Tokens at each of the 256 levels of the score companion; None without one."""
-    sha256: dict[str, str]
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """What follows the prefix in the names of the shard's files."""
-        return SUFFIXES if self.score_counts is None else (*SUFFIXES, *SCORE_SUFFIXES)
-
-    def files(self) -> dict[str, str | None]:
-        """The shard's files and its document index, relative to the manifest's folder, with the SHA-256 of each."""
-        files = {shard_file(Path(self.prefix), suffix).as_posix(): self.sha256[suffix] for suffix in self.suffixes}
-        return {**files, self.docs: self.sha256.get("docs")}
-
-    @model_validator(mode="after")
-    def _hashes_are_complete(self) -> Self:
-        suffixes = self.suffixes
-        wrong = set(self.sha256) - {"docs"} ^ set(suffixes)
-        if wrong:
-            raise ValueError(f"shard {self.prefix}: sha256 needs exactly {suffixes} (and docs), wrong: {sorted(wrong)}")
-        if self.score_counts is not None and (len(self.score_counts) != 256 or sum(self.score_counts) != self.tokens):
-            raise ValueError(
-                f"shard {self.prefix}: score_counts must be 256 counts of {self.tokens} tokens, not "
-                f"{len(self.score_counts)} of {sum(self.score_counts)}"
-            )
-        return self
-
-
-class Inputs(_Record):
+class Inputs(Record):
     """What the shards were made from: ids of the rule, the policies and bundles by name, the source table."""
 
     rule_id: str
@@ -102,15 +48,18 @@ class Inputs(_Record):
     seed: int
     scores: str | None = None
     """The policy whose scores the score companion holds; None without one."""
+    settings: ExportSettings | None = None
+    """None in a mix, and in a shard set that was exported before there were groups."""
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """All shards of a corpus. Totals must equal the sums over the shards; `tokens` counts eod too."""
 
     format: Literal["tokensieve-shards/1"] = "tokensieve-shards/1"
     tokenizer: TokenizerInfo
     shards: tuple[ShardInfo, ...]
     inputs: Inputs
+    groups: GroupsFile | None = None
     documents: Count
     tokens: Count
     loss_tokens: Count
@@ -132,34 +81,74 @@ class Manifest(_Record):
 
     def files(self) -> dict[str, str | None]:
         """Every file of the corpus but the manifest, by its path there, with its SHA-256 (None: unknown)."""
-        return {self.tokenizer.file: self.tokenizer.sha256} | {
+        groups = {} if self.groups is None else {self.groups.file: self.groups.sha256}
+        return {self.tokenizer.file: self.tokenizer.sha256, **groups} | {
             name: sha256 for shard in self.shards for name, sha256 in shard.files().items()
         }
 
     @property
     def id(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON; the folder's place does not enter."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read `folder/manifest.json`. Raises ManifestError: missing, invalid, leaves the folder."""
+    def load(cls, folder: Path, id: str | None = None) -> Self:
+        """Read `folder/manifest.json`, the newest, or the one with this id.
+
+        Raises ManifestError: missing, no longer kept, invalid, leaves the folder.
+        """
         path = Path(folder) / FILE_NAME
-        if not path.is_file():
-            raise ManifestError(f"{path}: no manifest here; run `tokensieve export` first")
+        if id is None:
+            if not path.is_file():
+                raise ManifestError(f"{path}: no manifest here; run `tokensieve export` first")
+            return cls._read(path, Path(folder))
+        if (kept := kept_file(Path(folder), id)).is_file():
+            return cls._read(kept, Path(folder), id)
+        newest = cls._read(path, Path(folder)) if path.is_file() else None  # a copy of a corpus has only this one
+        if newest is None or newest.id != id:
+            there = "there is none" if newest is None else f"the newest is {newest.id}"
+            raise ManifestError(
+                f"{folder}: manifest {id} is no longer kept, {there}; `tokensieve refresh --as-of VERSION --rebuild "
+                "FOLDER` makes the shards of a release again"
+            )
+        return newest
+
+    @classmethod
+    def _read(cls, path: Path, folder: Path, id: str | None = None) -> Self:
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise ManifestError(f"{path}: {error}; run `tokensieve export` again") from error
-        manifest._refuse_escapes(Path(folder))
+        if id is not None and manifest.id != id:
+            raise ManifestError(f"{path}: holds the manifest {manifest.id}; it was changed, restore the file")
+        manifest._refuse_escapes(folder)
         return manifest
 
     def save(self, folder: Path) -> Path:
         """Write `folder/manifest.json` in one step (temporary file, fsync, rename), after all shards."""
         path = Path(folder) / FILE_NAME
-        replace_file(path, (json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode())
+        replace_file(path, self._data())
         return path
+
+    def keep(self, folder: Path) -> Path:
+        """Write `folder/manifests/<id>.json`, under which it is found when it is no longer the newest."""
+        path = kept_file(Path(folder), self.id)
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, self._data())
+        return path
+
+    def _data(self) -> bytes:
+        return (json.dumps(self._content(), indent=2, sort_keys=True) + "\n").encode()
+
+    def _content(self) -> dict[str, Any]:
+        """As JSON. What came later than the first manifests is left out where it is None, so their ids stay."""
+        content = self.model_dump(mode="json")
+        of_shards = [(shard, "group") for shard in content["shards"]]
+        for record, name in [(content, "groups"), (content["inputs"], "settings"), *of_shards]:
+            if record[name] is None:
+                del record[name]
+        return content
 
     def verify(self, folder: Path) -> list["Problem"]:
         """Read every file and name what is wrong (`pretrain.shards.verify`). Raises ManifestError."""
@@ -169,6 +158,8 @@ class Manifest(_Record):
 
     def _refuse_escapes(self, folder: Path) -> None:
         inside(folder, self.tokenizer.file)
+        if self.groups is not None:
+            inside(folder, self.groups.file)
         for shard in self.shards:
             inside(folder, shard.docs)
             for suffix in (*SUFFIXES, *SCORE_SUFFIXES):
@@ -181,3 +172,10 @@ def inside(folder: Path, relative: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ManifestError(f"{path}: leads out of {folder} to {path.resolve()}; copy the file into the folder")
     return path
+
+
+def kept_file(folder: Path, id: str) -> Path:
+    """Where the manifest with this id is kept. Raises ManifestError for what is no id."""
+    if not re.fullmatch("[0-9a-f]{16}", id):
+        raise ManifestError(f"{id!r} is no manifest's id: 16 hex digits, as `tokensieve export` prints them")
+    return folder / KEPT / f"{id}.json"

@@ -4,6 +4,7 @@ Costs one full read of the corpus (SHA-256 of every byte), so it is a command of
 checks headers and sizes only.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pretrain.hashed_file import file_sha256
+from pretrain.shards.errors import ManifestError
 from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo, inside
 from pretrain.shards.shard import CorruptShardError, ShardReader
 
@@ -48,10 +50,30 @@ def verify_shards(manifest: Manifest, folder: Path) -> list[Problem]:
     """
     tokenizer = manifest.tokenizer
     problems = list(_hash_problem(tokenizer.file, inside(folder, tokenizer.file), tokenizer.sha256))
+    problems += _group_problems(manifest, folder)
     for shard in manifest.shards:
         problems += _shard_problems(shard, tokenizer, folder)
     problems += _split_problems(manifest, folder)
     return problems
+
+
+def _group_problems(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+    """Where the groups of source files do not add up to the shards that are of them."""
+    file = manifest.groups
+    if file is None:
+        return
+    try:
+        groups = file.load(folder)
+    except ManifestError as error:
+        yield Problem(where=file.file, kind="corrupt", detail=str(error))
+        return
+    counts = Counter({group.name: group.documents for group in groups.groups})
+    for shard in manifest.shards:
+        counts[shard.group or ""] -= shard.documents
+    for group, missing in counts.items():
+        if missing:
+            detail = f"group {group} has {missing} documents more than its shards"
+            yield Problem(where=file.file, kind="counts differ", detail=detail)
 
 
 def _shard_problems(shard: ShardInfo, tokenizer: TokenizerInfo, folder: Path) -> Iterator[Problem]:

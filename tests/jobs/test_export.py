@@ -9,7 +9,7 @@ import pytest
 from jobs import export, mask, score
 from jobs.errors import ConfigError, ExecutorError, InputError, executor_errors
 from jobs.exporting.config import ExportConfig
-from jobs.exporting.layout import shard_count
+from jobs.exporting.layout import shard_bytes, shard_count
 from jobs.exporting.tokenizer import tokenizer_info
 from pretrain.shards.manifest import Manifest
 from pretrain.shards.shard import ShardReader
@@ -36,7 +36,7 @@ def masked(request, configure, tmp_path, spark):
 
 def contents(config) -> dict[str, tuple[list[int], list[int]]]:
     """Ids and loss mask of every exported document by its id, read back through the docs index."""
-    folder = config.tables.shards
+    folder = config.shards
     found = {}
     for shard in Manifest.load(folder).shards:
         reader = ShardReader(folder / shard.prefix)
@@ -49,7 +49,7 @@ def contents(config) -> dict[str, tuple[list[int], list[int]]]:
 
 
 def files(config) -> dict[str, bytes]:
-    folder = config.tables.shards
+    folder = config.shards
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -57,7 +57,7 @@ def test_every_document_that_is_not_dropped_is_there_with_its_text_its_spans_and
     config = masked(SMALL_SHARDS)
     result = export.run(config, spark)
     assert result["shards"] > 1
-    assert Manifest.load(config.tables.shards).verify(config.tables.shards) == []
+    assert Manifest.load(config.shards).verify(config.shards) == []
     found = contents(config)
     reader = ByteTokenizer.load(tokenizer)
     rows = [row.asDict(recursive=True) for row in config.tables.table("masked").read(spark).collect()]
@@ -81,14 +81,18 @@ def test_the_same_table_gives_the_same_bytes_however_it_is_partitioned(masked, s
     config = masked(SMALL_SHARDS)
     export.run(config, spark)
     first = files(config)
-    assert sorted(name for name in first if "/" not in name and not name.startswith("shard-")) == [
+    manifest = Manifest.load(config.shards)
+    assert manifest.groups is not None
+    assert sorted(name for name in first if not name.startswith(("shard-", "docs/"))) == [
+        manifest.groups.file,
         "manifest.json",
-        "tokenizer.json",
+        f"manifests/{manifest.id}.json",
+        f"tokenizer-{manifest.tokenizer.sha256[:12]}.json",
     ]
     before = spark.conf.get("spark.sql.files.maxPartitionBytes")
     spark.conf.set("spark.sql.files.maxPartitionBytes", 1000)
     try:
-        export.run(config, spark)
+        assert export.run(masked(SMALL_SHARDS, "export.whole=true"), spark)["groups"]["kept"] == 0
     finally:
         spark.conf.set("spark.sql.files.maxPartitionBytes", before)
     assert files(config) == first
@@ -105,8 +109,8 @@ def test_ids_are_the_same_with_masking_on_or_off_and_another_rule_only_changes_t
     assert len(everything) == 24
     assert all(everything[doc_id][0] == ids for doc_id, (ids, _) in strict.items())
     assert any(everything[doc_id][1] != loss_mask for doc_id, (_, loss_mask) in strict.items())
-    named = {shard.prefix for shard in Manifest.load(lax.tables.shards).shards}
-    there = {path.name.split(".")[0].removesuffix("_mask") for path in lax.tables.shards.glob("shard-*")}
+    named = {shard.prefix for shard in Manifest.load(lax.shards).shards}
+    there = {path.name.split(".")[0].removesuffix("_mask") for path in lax.shards.glob("shard-*")}
     assert there == named, "shards of the earlier export are swept once the new manifest stands"
 
 
@@ -156,11 +160,12 @@ def test_the_hidden_token_is_the_first_free_id_where_the_tokenizer_has_none(tmp_
 
 
 def test_the_number_of_shards_follows_from_the_corpus_alone():
-    assert shard_count(0, None) == 1
-    assert shard_count(79_000_000, None) == 2
-    assert shard_count(2**40, None) == 1024
-    assert shard_count(2**45, None) == 8192, "at most 4 GiB each"
-    assert shard_count(10_000, 1500) == 7
+    assert shard_bytes(79_000_000, None) == 2**26
+    assert shard_count(0, 2**26) == 1
+    assert shard_count(79_000_000, 2**26) == 2
+    assert shard_count(2**40, shard_bytes(2**40, None)) == 1024
+    assert shard_count(2**45, shard_bytes(2**45, None)) == 8192, "at most 4 GiB each"
+    assert shard_count(10_000, shard_bytes(10_000, 1500)) == 7
 
 
 def test_exporting_before_masking_says_so(configure, tmp_path, spark):

@@ -57,7 +57,7 @@ def test_a_damaged_file_stops_the_copy_and_the_old_corpus_stands(tmp_path):
     old, new = corpus(tmp_path / "old", ONE), corpus(tmp_path / "new", ONE, TWO)
     copy_shards(old, f"file://{tmp_path}/target")
     (new / "shard-00001.bin").write_bytes(b"\0" * (new / "shard-00001.bin").stat().st_size)
-    with pytest.raises(InputError, match=r"shard-00001.bin: its bytes are not those that the manifest names"):
+    with pytest.raises(InputError, match=r"shard-00001.bin: its bytes are not those of the manifest; export again"):
         copy_shards(new, f"file://{tmp_path}/target")
     assert Manifest.load(tmp_path / "target").id == Manifest.load(old).id
     assert Manifest.load(tmp_path / "target").verify(tmp_path / "target") == []
@@ -83,8 +83,8 @@ def test_a_target_that_is_no_uri_of_a_known_file_system_or_cannot_be_written_is_
     source = corpus(tmp_path / "source", ONE)
     with pytest.raises(ConfigError, match="is no URI"):
         copy_shards(source, str(tmp_path))
-    with pytest.raises(ConfigError, match="neither pyarrow nor fsspec has this file system"):
+    with pytest.raises(ConfigError, match="no file system of fsspec here has it"):
         copy_shards(source, "nonsense://bucket/place")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="the shards are complete in"):
+    with pytest.raises(InputError, match="Not a directory"):
         copy_shards(source, f"file://{tmp_path}/file/below")

@@ -10,7 +10,7 @@ import pytest
 from jobs import export, mask, score, verify
 from jobs.config import load_config
 from jobs.errors import ConfigError, InputError
-from jobs.exporting import write
+from jobs.exporting import run_tasks, write
 from pretrain.shards.manifest import Manifest
 from pretrain.shards.shard import ShardReader
 from tests.corpora import write_corpus
@@ -61,17 +61,17 @@ def test_a_document_stays_in_its_split_when_documents_are_added_and_shares_grow(
     result = export.run(config, spark)
     assert result["splits"] == {"train": 19, "valid": 2, "test": 3}
     assert verify.run(config)["documents"] == 24
-    first = {doc_id: row["split"] for doc_id, row in documents(config.tables.shards).items()}
+    first = {doc_id: row["split"] for doc_id, row in documents(config.shards).items()}
     write_corpus(tmp_path / "source", files=3)
     score.run(config, spark)
     mask.run(config, spark)
     export.run(config, spark)
-    second = {doc_id: row["split"] for doc_id, row in documents(config.tables.shards).items()}
+    second = {doc_id: row["split"] for doc_id, row in documents(config.shards).items()}
     assert len(second) == 36
     assert {doc_id: second[doc_id] for doc_id in first} == first
     more = corpus("export.splits.valid=0.4", "export.splits.test=0.1")
     export.run(more, spark)
-    third = {doc_id: row["split"] for doc_id, row in documents(more.tables.shards).items()}
+    third = {doc_id: row["split"] for doc_id, row in documents(more.shards).items()}
     assert {doc_id for doc_id in second if second[doc_id] == "valid"} < {
         doc_id for doc_id in third if third[doc_id] == "valid"
     }
@@ -94,7 +94,7 @@ def test_the_index_says_how_much_of_a_document_is_forgotten_and_how_it_scores(co
     scored = {
         row["doc_id"]: row["medicine"]["doc_score"] for row in config.tables.table("scores").read(spark).collect()
     }
-    found = documents(config.tables.shards)
+    found = documents(config.shards)
     assert len(found) == 24
     for doc_id, row in found.items():
         expected = rows[doc_id]["forget_bytes"] / len(rows[doc_id]["text"].encode())
@@ -114,14 +114,14 @@ def test_the_score_companion_gives_the_mask_of_any_threshold_and_changes_nothing
     score.run(config, spark)
     mask.run(config, spark)
     export.run(config, spark)
-    plain = documents(config.tables.shards)
-    assert Manifest.load(config.tables.shards).inputs.scores is None
+    plain = documents(config.shards)
+    assert Manifest.load(config.shards).inputs.scores is None
     with_scores = corpus(*both, "export.scores=medicine")
     export.run(with_scores, spark)
-    manifest = Manifest.load(with_scores.tables.shards)
+    manifest = Manifest.load(with_scores.shards)
     assert manifest.inputs.scores == "medicine"
-    assert manifest.verify(with_scores.tables.shards) == []
-    found = documents(with_scores.tables.shards)
+    assert manifest.verify(with_scores.shards) == []
+    found = documents(with_scores.shards)
     counts = np.bincount(np.concatenate([row["scores"] for row in found.values()]), minlength=256)
     named = np.array([shard.score_counts for shard in manifest.shards])
     assert named.sum(axis=0).tolist() == counts.tolist()
@@ -134,7 +134,7 @@ def test_the_score_companion_gives_the_mask_of_any_threshold_and_changes_nothing
     other = corpus(*both, "policies.medicine.rule.threshold=0.9")
     mask.run(other, spark)
     export.run(other, spark)
-    for doc_id, row in documents(other.tables.shards).items():
+    for doc_id, row in documents(other.shards).items():
         assert [int(value < grid_threshold(0.9)) for value in found[doc_id]["scores"]] == row["loss"]
 
 
@@ -152,7 +152,7 @@ def test_a_back_end_that_differs_on_the_corpus_is_replaced_by_the_reference_and_
     config = corpus()
     fast = export.run(config, spark)
     assert (fast["tokenized_by"], fast["passed_over"]) == ("gigatoken", {})
-    before = {file.name: file.read_bytes() for file in config.tables.shards.glob("shard-*")}
+    before = {file.name: file.read_bytes() for file in config.shards.glob("shard-*")}
     asked = []
 
     def reports(rows, task):
@@ -161,34 +161,31 @@ def test_a_back_end_that_differs_on_the_corpus_is_replaced_by_the_reference_and_
             return [write.ShardReport(at=0, prefix="", differs="text 3, near 'x'")]
         return original(rows, task)
 
-    original = export._reports
-    monkeypatch.setattr(export, "_reports", reports)
-    slow = export.run(config, spark)
+    original = run_tasks.shard_reports
+    monkeypatch.setattr(run_tasks, "shard_reports", reports)
+    slow = export.run(corpus("export.whole=true"), spark)
     assert asked == ["gigatoken", "tokenizers"]
     assert (slow["tokenized_by"], slow["passed_over"]) == ("tokenizers", {"gigatoken": "text 3, near 'x'"})
-    assert {file.name: file.read_bytes() for file in config.tables.shards.glob("shard-*")} == before
+    assert {file.name: file.read_bytes() for file in config.shards.glob("shard-*")} == before
     with pytest.raises(InputError, match="gigatoken makes other tokens than the reference: text 3"):
-        export.run(corpus("export.backend=gigatoken"), spark)
+        export.run(corpus("export.backend=gigatoken", "export.whole=true"), spark)
 
 
 def test_gpt2s_two_files_are_exported_as_one_file_that_is_read_again(corpus, spark, shared_data):
     config = corpus(f"export.tokenizer={shared_data / 'tokenizer'}")
     export.run(config, spark)
-    manifest = Manifest.load(config.tables.shards)
-    assert (manifest.tokenizer.file, manifest.tokenizer.eod, manifest.tokenizer.hidden_id) == (
-        "tokenizer.json",
-        50256,
-        50257,
-    )
-    copy = ByteTokenizer.load(config.tables.shards / manifest.tokenizer.file)
+    manifest = Manifest.load(config.shards)
+    assert manifest.tokenizer.file == f"tokenizer-{manifest.tokenizer.sha256[:12]}.json"
+    assert (manifest.tokenizer.eod, manifest.tokenizer.hidden_id) == (50256, 50257)
+    copy = ByteTokenizer.load(config.shards / manifest.tokenizer.file)
     assert copy.sha256 == manifest.tokenizer.sha256
     rows = config.tables.table("masked").read(spark).where("doc_id = 'doc-003'").collect()
-    assert copy.decode(documents(config.tables.shards)["doc-003"]["ids"]) == rows[0]["text"] + "<|endoftext|>"
+    assert copy.decode(documents(config.shards)["doc-003"]["ids"]) == rows[0]["text"] + "<|endoftext|>"
 
 
 def test_the_shard_set_is_copied_and_the_copy_is_the_same_corpus(corpus, spark, tmp_path):
     target = tmp_path / "copy"
     result = export.run(corpus(f"export.to=file://{target}"), spark)
-    assert result["copied"]["files"] == 7
+    assert result["copied"]["files"] == 8, "a shard's five, groups, tokenizer, manifest"
     assert Manifest.load(target).id == result["manifest"]
     assert Manifest.load(target).verify(target) == []

@@ -27,7 +27,12 @@ def batch(shards: list[int], texts: list[str]) -> pa.RecordBatch:
 def task(tmp_path, tokenizer) -> ShardTask:
     info = TokenizerInfo(file="tokenizer.json", sha256="", vocab_size=320, eod=0, hidden_id=1, padded_vocab_size=384)
     return ShardTask(
-        staging=str(tmp_path), tokenizer=str(tokenizer), backend="tokenizers", info=info, hiding=frozenset()
+        staging=str(tmp_path),
+        stems=("shard-a-000", "shard-a-001", "shard-b-000"),
+        tokenizer=str(tokenizer),
+        backend="tokenizers",
+        info=info,
+        hiding=frozenset(),
     )
 
 

@@ -1,5 +1,6 @@
 """The manifest: its identity, what it refuses, and that `verify` names every kind of damage."""
 
+import hashlib
 import json
 import os
 import re
@@ -138,3 +139,40 @@ def test_verify_names_a_shard_that_was_written_again_with_other_documents(write_
     with ShardWriter(folder / "shard-00000", np.dtype(np.uint16)) as writer:
         writer.add(np.array([5, 0]), np.array([1, 1]), np.array([2]))
     assert set(kinds(folder)) == {("shard-00000", "sha256 differs"), ("shard-00000", "counts differ")}
+
+
+def test_a_manifest_of_before_there_were_groups_keeps_its_id_and_its_file(write_corpus):
+    folder = write_corpus(FIRST, SECOND)
+    content = json.loads((folder / "manifest.json").read_text())
+    assert "groups" not in content
+    assert "group" not in content["shards"][0]
+    assert "settings" not in content["inputs"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert Manifest.load(folder).id == hashlib.sha256(text.encode()).hexdigest()[:16]
+    for shard in content["shards"]:
+        shard["sha256"] = dict.fromkeys((".bin", ".idx", "_mask.bin", "_mask.idx"), "0")
+    assert Manifest.model_validate(content).id == "747b36b86c3a196c"
+
+
+def test_a_kept_manifest_is_read_by_its_id_when_another_is_the_newest(write_corpus):
+    folder, newer = write_corpus(FIRST), write_corpus(SECOND, name="newer")
+    old, new = Manifest.load(folder), Manifest.load(newer)
+    old.keep(folder)
+    new.save(folder)
+    assert Manifest.load(folder).id == new.id == Manifest.load(folder, new.id).id
+    assert Manifest.load(folder, old.id) == old
+
+
+def test_a_manifest_that_is_no_longer_kept_or_was_changed_is_refused_with_both_ids(write_corpus):
+    folder = write_corpus(FIRST)
+    manifest = Manifest.load(folder)
+    with pytest.raises(
+        ManifestError, match=f"manifest 0123456789abcdef is no longer kept, the newest is {manifest.id}"
+    ):
+        Manifest.load(folder, "0123456789abcdef")
+    with pytest.raises(ManifestError, match="no manifest's id: 16 hex digits"):
+        Manifest.load(folder, "../../etc/passwd")
+    path = manifest.keep(folder)
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(ManifestError, match=r"holds the manifest [0-9a-f]{16}; it was changed"):
+        Manifest.load(folder, manifest.id)

@@ -1,0 +1,76 @@
+"""The exact shards of a past manifest, from files that are still there or from the tables of that time."""
+
+import shutil
+
+import pytest
+
+from jobs.errors import InputError
+from jobs.exporting.rebuild import rebuild
+from pretrain.shards.errors import ManifestError
+from pretrain.shards.manifest import Manifest
+from tests.jobs.exporting.test_incremental import EACH_ALONE, night, write_file
+from tests.mixes import all_bytes
+from tests.releases import release_now
+
+
+@pytest.fixture(params=["parquet", "delta"])
+def past(request, configure, spark, tmp_path):
+    """Two nights, each released; returns the configuration, the first release and the bytes of its shard set."""
+    options = ("export.splits.valid=0.3", "export.scores=medicine", f"tables.format={request.param}")
+    config = configure(EACH_ALONE, *options)
+    for number in range(3):
+        write_file(tmp_path / "source", number)
+    night(config, spark)
+    manifest = Manifest.load(config.shards)
+    release = release_now(config)
+    files = {name: (config.shards / name).read_bytes() for name in (*manifest.files(), "manifest.json")}
+    write_file(tmp_path / "source", 1, first=8)
+    (tmp_path / "source" / "part-02.parquet").unlink()
+    night(config, spark)
+    release_now(config)
+    return config, release, files
+
+
+def test_files_that_are_still_there_are_linked(past, spark, tmp_path):
+    config, release, files = past
+    done = rebuild(config, spark, release.manifest, release.tables["masked"], tmp_path / "then")
+    assert done["files"] == {"taken": len(files) - 1, "made_again": 0}
+    assert all_bytes(tmp_path / "then") == files
+    manifest = Manifest.load(tmp_path / "then")
+    assert (manifest.id, manifest.verify(tmp_path / "then")) == (release.manifest, [])
+    name = f"{manifest.shards[0].prefix}.bin"
+    assert (tmp_path / "then" / name).samefile(config.shards / name)
+
+
+def test_shards_that_are_gone_or_damaged_are_made_again_to_the_same_bytes(past, spark, tmp_path):
+    config, release, files = past
+    manifest = Manifest.load(config.shards, release.manifest)
+    gone, damaged = manifest.shards[0], manifest.shards[-1]
+    for name in gone.files():
+        (config.shards / name).unlink()
+    (config.shards / damaged.docs).write_bytes(b"damaged")
+    (config.shards / manifest.tokenizer.file).unlink()
+    done = rebuild(config, spark, release.manifest, release.tables["masked"], tmp_path / "then")
+    assert done["groups_made_again"] == 2
+    assert all_bytes(tmp_path / "then") == files
+    again = rebuild(config, spark, release.manifest, release.tables["masked"], tmp_path / "then")
+    assert again["files"]["made_again"] == 0
+
+
+def test_what_cannot_be_made_again_is_refused_with_the_reason(past, spark, tmp_path):
+    config, release, _ = past
+    manifest = Manifest.load(config.shards, release.manifest)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds notes.txt, which is not of manifest .* name an empty folder"):
+        rebuild(config, spark, release.manifest, release.tables["masked"], tmp_path / "full")
+    (config.shards / f"{manifest.shards[0].prefix}.bin").unlink()
+    newest = config.tables.table("masked").newest()
+    assert newest is not None
+    with pytest.raises(
+        InputError, match=r"holds the batch .* was made from .*; name the release that has this manifest"
+    ):
+        rebuild(config, spark, release.manifest, newest, tmp_path / "then")
+    shutil.rmtree(config.shards / "manifests")
+    with pytest.raises(ManifestError, match=f"manifest {release.manifest} is no longer kept"):
+        rebuild(config, spark, release.manifest, release.tables["masked"], tmp_path / "later")
