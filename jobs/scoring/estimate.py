@@ -100,7 +100,7 @@ def run(config: "Config") -> dict[str, Any]:
     refuse_nesting(config)
     source = planned_source(config)
     refuse_clashes(source.schema, config)
-    found = estimate(config, source, sample(source.splits, source.schema, source.text))
+    found = estimate(config, source, sample(source.splits, source.schema, source.text, config.source.storage))
     return asdict(found) | {"lines": found.lines()}
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from jobs.errors import InputError
+from jobs.scoring.remote_files import remote_files
 from jobs.scoring.schema import column_fault, common_json_schema, common_schema, type_fault
 from jobs.scoring.shard import BrokenFile, Shard, inspect
 from jobs.scoring.snapshot import Work
-from jobs.scoring.source import SourceConfig, id_column, source_files
+from jobs.scoring.source import SUFFIXES, SourceConfig, id_column, source_files, source_path
 from udfs.read_shard import Split, file_version
+from udfs.storage import is_remote
 
 THREADS = 16
 
@@ -66,12 +68,23 @@ class Found:
 
 def find_files(config: SourceConfig) -> Found:
     """Looks for the files of a Parquet or JSONL source. Raises InputError: nothing there."""
+    if is_remote(config.path):
+        return _find_remote(config)
     root, paths = source_files(config)
     named = {os.path.relpath(path, root): path for path in paths}
     named = {name: path for name, path in named.items() if not config.excludes(name)}
     with ThreadPoolExecutor(THREADS) as pool:
         versions = dict(zip(named, pool.map(_version, named.values())))
     return Found(root=root, paths=named, versions=versions)
+
+
+def _find_remote(config: SourceConfig) -> Found:
+    """As `find_files`; versions come with the listing."""
+    there = remote_files(source_path(config), config.storage, SUFFIXES[config.format])
+    if not there.versions:
+        raise InputError(f"source.path: no {config.format} file at {config.path}")
+    versions = {name: version for name, version in there.versions.items() if not config.excludes(name)}
+    return Found(root=there.root, paths={name: f"{there.root}/{name}" for name in versions}, versions=versions)
 
 
 def _version(path: str) -> str:
@@ -90,7 +103,7 @@ def list_files(config: SourceConfig, names: Collection[str] | None = None, settl
     found = find_files(config)
     wanted = [found.paths[name] for name in (found.paths if names is None else sorted(names))]
     with ThreadPoolExecutor(THREADS) as pool:
-        looked = list(pool.map(lambda path: inspect(path, found.root, config.format, config.columns.text), wanted))
+        looked = list(pool.map(lambda path: _inspected(path, found.root, config), wanted))
     broken = [one for one in looked if isinstance(one, BrokenFile)]
     readable = [one for one in looked if isinstance(one, Shard)]
     candidates = [one.schema for one in readable if not column_fault(one.schema, config.columns)]
@@ -115,6 +128,10 @@ def list_files(config: SourceConfig, names: Collection[str] | None = None, settl
         broken=tuple(broken),
         files={one.name: one.version for one in (*usable, *broken)},
     )
+
+
+def _inspected(path: str, root: str, config: SourceConfig) -> Shard | BrokenFile:
+    return inspect(path, root, config.format, config.columns.text, config.storage)
 
 
 def _unusable(config: SourceConfig, broken: list[BrokenFile], readable: list[Shard]) -> InputError:

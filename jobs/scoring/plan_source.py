@@ -9,6 +9,7 @@ import pyarrow as pa
 from jobs.scoring.listing import list_files
 from jobs.scoring.shard import Shard, inspect
 from udfs.read_shard import Split
+from udfs.storage import is_remote
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -61,9 +62,10 @@ def _delta(config: "Config") -> PlannedSource:
     from jobs.scoring.source import id_column
     from jobs.session import open_session
 
-    table = TableScan(config.source, open_session(config.spark, delta=True))
-    paths = sorted(unquote(urlparse(uri).path) for uri in table.rows.inputFiles())
-    looked = [inspect(path, "/", "parquet", table.columns.text) for path in paths]
+    place = (config.source.path, config.source.storage)
+    table = TableScan(config.source, open_session(config.spark, delta=True, places=(place,)))
+    paths = sorted(unquote(uri if is_remote(uri) else urlparse(uri).path) for uri in table.rows.inputFiles())
+    looked = [inspect(path, "/", "parquet", table.columns.text, config.source.storage) for path in paths]
     return PlannedSource(
         splits=tuple(split for one in looked if isinstance(one, Shard) for split in one.splits),
         schema=table.schema,

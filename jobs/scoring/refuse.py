@@ -9,6 +9,7 @@ from jobs.errors import ConfigError
 from jobs.scoring.outcome import FIRST
 from jobs.scoring.source import source_path
 from udfs.read_shard import PROVENANCE
+from udfs.storage import is_remote, without_scheme
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -34,8 +35,13 @@ def refuse_clashes(schema: pa.Schema, config: "Config") -> None:
 
 def refuse_nesting(config: "Config") -> None:
     """Raises ConfigError for tables below the source's folder: they would be part of the source the next time."""
-    source = Path(source_path(config.source))
-    if source.is_dir() and config.tables.folder.resolve().is_relative_to(source.resolve()):
+    path = source_path(config.source)
+    if is_remote(path) or not config.tables.store.local:
+        nested = f"{without_scheme(config.tables.store.uri())}/".startswith(f"{without_scheme(path)}/")
+    else:
+        source = Path(path)
+        nested = source.is_dir() and config.tables.folder.resolve().is_relative_to(source.resolve())
+    if nested:
         raise ConfigError(
             f"tables.root {config.tables.root} lies in source.path {config.source.path}; put it elsewhere"
         )

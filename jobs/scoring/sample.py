@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from jobs.errors import InputError
 from udfs.read_shard import PROVENANCE, Faults, Split, read_split
+from udfs.storage import PROVIDERS_OWN, StorageConfig
 from udfs.text_rows import text_faults
 
 SPLITS = 16
@@ -40,10 +41,11 @@ class Sample:
     text_share: float
 
 
-def sample(splits: Sequence[Split], schema: pa.Schema, text: str) -> Sample:
+def sample(splits: Sequence[Split], schema: pa.Schema, text: str, storage: StorageConfig = PROVIDERS_OWN) -> Sample:
     """Reads at most about TEXT_BYTES of text. Raises InputError: no text could be read."""
     chosen = _spread([split for split in splits if _cheap(split)])
-    parts = [part for split in chosen if (part := _head(split, schema, text, TEXT_BYTES // len(chosen)))]
+    size = TEXT_BYTES // max(1, len(chosen))
+    parts = [part for split in chosen if (part := _head(split, schema, text, size, storage))]
     if not parts:
         raise InputError(f"source: of {len(chosen)} places that were sampled none has a text that can be read")
     rows = pa.Table.from_batches([batch for batch, _, _ in parts]).combine_chunks().to_batches()[0]
@@ -67,12 +69,14 @@ def _cheap(split: Split) -> bool:
     return split.format == "parquet" or not split.start or not split.path.endswith(COMPRESSED)
 
 
-def _head(split: Split, schema: pa.Schema, text: str, size: int) -> tuple[pa.RecordBatch, int, float] | None:
+def _head(
+    split: Split, schema: pa.Schema, text: str, size: int, storage: StorageConfig
+) -> tuple[pa.RecordBatch, int, float] | None:
     """About `size` bytes of text from the split's first rows, at least one; their bytes, and those of the listing."""
     if split.format == "parquet":
         rows = min(split.rows, math.ceil(split.rows * size / max(split.text_bytes, 1)))
         split = replace(split, rows=rows, end=split.start + rows, text_bytes=split.text_bytes * rows // split.rows)
-    for batch in _readable(split, schema, text):
+    for batch in _readable(split, schema, text, storage):
         ends_D = np.cumsum(pc.call_function("binary_length", [batch.column(text)]).to_numpy(), dtype=np.int64)
         batch = batch.slice(0, max(1, int(np.searchsorted(ends_D, size, side="right"))))
         bytes_ = int(ends_D[batch.num_rows - 1])
@@ -80,9 +84,9 @@ def _head(split: Split, schema: pa.Schema, text: str, size: int) -> tuple[pa.Rec
     return None
 
 
-def _readable(split: Split, schema: pa.Schema, text: str) -> Iterator[pa.RecordBatch]:
+def _readable(split: Split, schema: pa.Schema, text: str, storage: StorageConfig) -> Iterator[pa.RecordBatch]:
     """Batches of the rows whose text can be used, none of them empty."""
-    for part in read_split(split, schema):
+    for part in read_split(split, schema, storage):
         if isinstance(part, Faults):
             continue
         usable = [fault is None for fault in text_faults(part.batch.column(text))]

@@ -55,6 +55,7 @@ class FileScan:
         self.listing: Listing = list_files(source, names, settled)
         self.partition_bytes = max(1, int(partition_mb * 2**20))
         self.schema = self.listing.schema
+        self.storage = source.storage
         self.broken = self.listing.broken
         self.documents = self.listing.documents
         self.amount: Work = self.listing.amount
@@ -62,7 +63,9 @@ class FileScan:
 
     def plan(self, scorer: ScorerSettings) -> ScorePlan:
         listing = self.listing
-        return ScorePlan(schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer)
+        return ScorePlan(
+            schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer, storage=self.storage
+        )
 
     def scored(self, spark: "SparkSession", plan: ScorePlan, gpu: GpuTasks) -> "DataFrame":
         if not self.listing.splits:  # nobody is to load a model for nothing
@@ -76,7 +79,9 @@ class FileScan:
     def texts(self, spark: "SparkSession", carried: Carried = ()) -> "DataFrame":
         """The readable part of the source as `ReadPlan.output_schema`. Raises InputError as `_output_schema`."""
         listing = self.listing
-        plan = ReadPlan(schema=listing.schema, text=listing.text, id=listing.id, carried=carried)
+        plan = ReadPlan(
+            schema=listing.schema, text=listing.text, id=listing.id, carried=carried, storage=self.storage
+        )
         return self.tasks(spark).mapInArrow(partial(read_splits, plan), schema=_output_schema(plan))
 
     def tasks(self, spark: "SparkSession") -> "DataFrame":

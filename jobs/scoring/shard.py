@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.scoring.schema import spark_field
 from udfs.read_shard import Split, file_version
 from udfs.reading.json_lines import INFERRED_BYTES, INFERRED_LINES, numbered_lines
 from udfs.reading.line_marks import line_marks
+from udfs.reading.parquet_rows import open_parquet
+from udfs.storage import PROVIDERS_OWN, StorageConfig
 
 MOST_MARKS = 4_096  # of one JSONL file
 MOST_PASSES = 32
@@ -42,26 +43,31 @@ class BrokenFile:
     detail: str
 
 
-def inspect(path: str, root: str, format: str, text: str) -> Shard | BrokenFile:
-    """Looks at one file; `text` is the column whose bytes are the splits' work."""
+def inspect(path: str, root: str, format: str, text: str, storage: StorageConfig = PROVIDERS_OWN) -> Shard | BrokenFile:
+    """Looks at one file; `text` is the column whose bytes are the splits' work.
+
+    Raises StoreError when a store does not give the file, which is no fault of the file.
+    """
     name = os.path.relpath(path, root)
     version = ""
     try:
-        version = file_version(path)
+        version = file_version(path, storage)
         if format == "jsonl":
-            splits, schema = _json_splits(path, name, version), _json_schema(path)
+            splits, schema = _json_splits(path, name, version, storage), _json_schema(path, storage)
         else:
-            splits, schema = _parquet_splits(path, name, version, text)
+            splits, schema = _parquet_splits(path, name, version, text, storage)
     except (pa.ArrowException, OSError, EOFError) as error:
         detail = f"{type(error).__name__}: {error}"
         return BrokenFile(name=name, version=version, reason="unreadable_file", detail=detail)
     return Shard(name=name, version=version, schema=schema, splits=splits)
 
 
-def _parquet_splits(path: str, name: str, version: str, text: str) -> tuple[tuple[Split, ...], pa.Schema]:
+def _parquet_splits(
+    path: str, name: str, version: str, text: str, storage: StorageConfig
+) -> tuple[tuple[Split, ...], pa.Schema]:
     """One split per row group that has rows."""
     splits, first = [], 0
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path, storage) as file:
         about = file.metadata
         column = next((at for at in range(about.num_columns) if about.schema.column(at).path == text), None)
         for group in range(about.num_row_groups):
@@ -74,10 +80,10 @@ def _parquet_splits(path: str, name: str, version: str, text: str) -> tuple[tupl
     return tuple(split for split in splits if split.rows), schema
 
 
-def _json_splits(path: str, name: str, version: str) -> tuple[Split, ...]:
+def _json_splits(path: str, name: str, version: str, storage: StorageConfig) -> tuple[Split, ...]:
     """One split per run of lines between two marks."""
     compressed = not path.endswith((".jsonl", ".json"))
-    marks = line_marks(path, MOST_PASSES if compressed else MOST_MARKS)
+    marks = line_marks(path, MOST_PASSES if compressed else MOST_MARKS, storage)
     starts, lines, rows = (one.tolist() for one in (marks.bytes_M1, marks.lines_M1, marks.rows_M1))
     splits = (
         Split(
@@ -97,10 +103,10 @@ def _json_splits(path: str, name: str, version: str) -> tuple[Split, ...]:
     return tuple(split for split in splits if split.rows)
 
 
-def _json_schema(path: str) -> pa.Schema:
+def _json_schema(path: str, storage: StorageConfig) -> pa.Schema:
     """The columns that the first readable lines infer."""
     sample, seen = [], 0
-    for _, line in numbered_lines(path):
+    for _, line in numbered_lines(path, storage=storage):
         try:
             record = json.loads(line)
         except ValueError:

@@ -162,7 +162,7 @@ def device_figures(beats: list[Heartbeat]) -> dict[str, float | int]:
     seconds = sum(ended - began for began, ended in spans)
     return {
         "devices": _most_at_once(spans),
-        "device_s": round(seconds, 1),
+        "device_s": round(seconds, 3),
         "tokens_per_s": round(sums.tokens / seconds, 1) if seconds else 0.0,
         "idle_share": round(sums.idle, 4),
         "padding": round(sums.padding, 4),

@@ -7,10 +7,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from jobs.errors import InputError
+from jobs.scoring.remote_files import remote_root
 from udfs.installed import conf_folder
+from udfs.storage import PROVIDERS_OWN, StorageConfig, is_remote, without_credentials
 
 
 class ColumnsConfig(BaseModel):
@@ -29,12 +31,16 @@ class SourceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
-    """A file, a folder, or a glob; for delta the table's folder."""
+    """A file, a folder, or a glob; for delta the table's folder. Local, mounted on every node, or on an object store
+    (s3a://, s3://, gs://, abfss://)."""
+    storage: StorageConfig = PROVIDERS_OWN
     format: Literal["parquet", "jsonl", "delta"] = "parquet"
     columns: ColumnsConfig = ColumnsConfig()
     exclude: tuple[str, ...] = ()
     """Files that are no part of the source, by their names below its root or by glob: their documents leave the tables.
     Not for delta."""
+
+    _without_credentials = field_validator("path")(without_credentials)
 
     def excludes(self, name: str) -> bool:
         """Whether a file of the source, by its name below the root, is left out."""
@@ -71,6 +77,8 @@ def source_files(config: SourceConfig) -> tuple[str, list[str]]:
 def source_root(config: SourceConfig) -> str:
     """The folder below which tables name the source's files: the longest part of the path without a wildcard."""
     path = source_path(config)
+    if is_remote(path):
+        return remote_root(path, config.storage)
     if os.path.isdir(path):
         return path
     return os.path.dirname(path if os.path.isfile(path) else path[: len(path) - len(_wild(path))])
@@ -83,10 +91,12 @@ def _wild(path: str) -> str:
 
 
 def source_path(config: SourceConfig) -> str:
-    """`source.path` as an absolute path; `conf/...` that is not here is looked for in the installed presets."""
+    """`source.path` as an absolute path or URI; `conf/...` that is not here is looked for in the installed presets."""
+    if is_remote(config.path):
+        return config.path.rstrip("/")
     if not os.path.exists(config.path) and config.path.startswith("conf/"):
         return str(conf_folder() / config.path.removeprefix("conf/"))
-    return os.path.abspath(config.path)
+    return os.path.abspath(config.path.removeprefix("file://"))
 
 
 def _visible(file: str, root: str) -> bool:

@@ -1,7 +1,8 @@
 """Watches a scoring run through the heartbeats of its tasks, once a second, from a thread of the driver.
 
-A folder below tables.root that tasks write to and the driver reads: it works over Spark Connect too. Nothing that goes
-wrong here stops the run.
+A folder below tables.root that tasks write to and the driver reads: it works over Spark Connect too. A request a second
+and task is nothing for an object store, so there Spark's own count of tasks is the line. Nothing that goes wrong here
+stops the run.
 """
 
 import logging
@@ -19,6 +20,7 @@ from typing import Any, TextIO
 from jobs.errors import ConfigError
 from jobs.progress import current_step, shown
 from jobs.scoring.snapshot import Pace, Snapshot, Work, device_figures
+from jobs.store import Store
 from udfs.scoring.heartbeat import NAME, Heartbeat, read_heartbeat
 
 FOLDER = "_progress"  # readers of Parquet folders skip names that begin with _
@@ -77,15 +79,20 @@ class Watch:
 
 
 @contextmanager
-def watch_scoring(root: Path, work: Work, progress_json: str | None) -> Iterator[Watch]:
+def watch_scoring(store: Store, work: Work, progress_json: str | None) -> Iterator[Watch | None]:
     """While inside, the run whose tasks write to `folder` is watched; at the end the folder is gone.
 
     Args:
-        root: of the tables. progress_json: `score.progress_json`.
+        store: of the tables; None is given for one that is no folder. progress_json: `score.progress_json`.
 
     Raises ConfigError: that file cannot be written.
     """
-    home = root / FOLDER
+    if not store.local:
+        if progress_json:
+            raise ConfigError("score.progress_json needs a tables.root that is a local or mounted folder; unset it")
+        yield None
+        return
+    home = store.path() / FOLDER
     for leftover in home.glob("run-*"):  # of a driver that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     folder = home / f"run-{uuid.uuid4().hex}"

@@ -11,18 +11,31 @@ from typing import Any
 import pyarrow as pa
 
 from udfs.reading.parts import BATCH_BYTES, BATCH_ROWS, Faults, Rows, gathered, with_provenance
+from udfs.reading.remote_file import RemoteFile
 from udfs.reading.split import Split
+from udfs.storage import PROVIDERS_OWN, StorageConfig, is_remote
 
 READ_BUFFER = 2**20
+REMOTE_BUFFER = 8 * 2**20  # one request to a store
+COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}  # of a store's files; of others Arrow knows them
 INFERRED_LINES = 1_000
 INFERRED_BYTES = 64 * 2**20  # the columns are those of the file's first lines, so many or so many bytes of them
 
 Numbered = tuple[int, bytes]
 
 
-def open_lines(path: str, start: int = 0) -> pa.NativeFile:
-    """The file's uncompressed bytes from `start` on; the compression is told by the file's name."""
-    stream = pa.input_stream(path, compression="detect")
+def open_lines(
+    path: str, start: int = 0, storage: StorageConfig = PROVIDERS_OWN, version: str | None = None
+) -> pa.NativeFile:
+    """The file's uncompressed bytes from `start` on; the compression is told by the file's name.
+
+    Raises StoreError as `RemoteFile`, which takes `storage` and `version`.
+    """
+    if is_remote(path):
+        file = io.BufferedReader(RemoteFile(path, storage, version), REMOTE_BUFFER)
+        stream = pa.input_stream(file, compression=COMPRESSIONS.get(path.rpartition(".")[2]))
+    else:
+        stream = pa.input_stream(path, compression="detect")
     if stream.seekable():
         stream.seek(start)
         return stream
@@ -31,9 +44,16 @@ def open_lines(path: str, start: int = 0) -> pa.NativeFile:
     return stream
 
 
-def numbered_lines(path: str, first: int = 0, start: int = 0, end: int | None = None) -> Iterator[Numbered]:
+def numbered_lines(
+    path: str,
+    first: int = 0,
+    start: int = 0,
+    end: int | None = None,
+    storage: StorageConfig = PROVIDERS_OWN,
+    version: str | None = None,
+) -> Iterator[Numbered]:
     """Non-blank lines with their number, counted from `first`; from byte `start`, a line's beginning, to byte `end`."""
-    with open_lines(path, start) as stream:
+    with open_lines(path, start, storage, version) as stream:
         for row, line in enumerate(io.BufferedReader(stream, READ_BUFFER), first):  # type: ignore[type-var]
             if end is not None and start >= end:
                 return
@@ -42,11 +62,11 @@ def numbered_lines(path: str, first: int = 0, start: int = 0, end: int | None = 
                 yield row, line
 
 
-def read_json_lines(split: Split, schema: pa.Schema) -> Iterator[Rows | Faults]:
+def read_json_lines(split: Split, schema: pa.Schema, storage: StorageConfig = PROVIDERS_OWN) -> Iterator[Rows | Faults]:
     """Every line of the split once that is not blank."""
     kept: list[tuple[int, dict[str, Any]]] = []
     size, known = 0, frozenset(schema.names)
-    for row, line in numbered_lines(split.path, split.first, split.start, split.end):
+    for row, line in numbered_lines(split.path, split.first, split.start, split.end, storage, split.version):
         record = _record(line, known)
         if isinstance(record, tuple):
             yield Faults(split=split, rows=(row,), reason=record[0], detail=record[1])

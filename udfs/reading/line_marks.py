@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from udfs.reading.json_lines import open_lines
+from udfs.storage import PROVIDERS_OWN, StorageConfig
 
 BLOCK_BYTES = 4 * 2**20
 MARK_BYTES = 64 * 2**10
@@ -31,10 +32,13 @@ class LineMarks:
     rows_M1: np.ndarray
 
 
-def line_marks(path: str, most: int) -> LineMarks:
-    """At most `most` marks, which must be even. Raises pa.ArrowException, OSError: the stream cannot be read."""
+def line_marks(path: str, most: int, storage: StorageConfig = PROVIDERS_OWN) -> LineMarks:
+    """At most `most` marks, which must be even.
+
+    Raises pa.ArrowException, OSError: the stream cannot be read; StoreError: a store does not give it.
+    """
     walk = _Walk(most)
-    with open_lines(path) as stream:
+    with open_lines(path, storage=storage) as stream:
         while block := stream.read(BLOCK_BYTES):
             walk.take(block)
     return walk.marks()
