@@ -4,16 +4,19 @@ No master is set in code: `spark.master` in the configuration is for laptops and
 """
 
 import os
-import shutil
+import re
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from jobs.errors import InputError
-from udfs.installed import code_archive
+from jobs.connect import connected
+from jobs.errors import ConfigError, InputError
+from jobs.ship_code import ship_code
+from jobs.store_connector import Place, connector_settings, with_connector
+from udfs.storage import credentials_error
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,6 +33,13 @@ SHIPPED_WITH_SPARK = (
 )
 
 
+# Keys of stores, and of what is put into the environment of Spark's processes.
+SECRET = re.compile(
+    r"(?i)^(spark\.hadoop\.)?fs\..*(secret|password|session\.token|access\.key|account\.key|sas\.|private\.key)"
+    r"|env\..*(secret|password|session_token|access_key|account_key|sas_token)"
+)
+
+
 class SparkConfig(BaseModel):
     """Section `spark`."""
 
@@ -37,19 +47,33 @@ class SparkConfig(BaseModel):
 
     master: str | None = None
     """local[2] on a laptop, spark://host:7077; None leaves it to spark-submit or the platform."""
+    remote: str | None = None
+    """sc://host:15002, a Spark Connect server instead of a master; None: the variable SPARK_REMOTE, if that is set.
+    An address with a token in it belongs into that variable."""
     app_name: str = "tokensieve"
     delta_jars: str | None = None
-    """A folder with the Delta connector's jars, for sites without Maven access; None fetches them by Maven."""
+    """A folder with the jars of the Delta connector, and of the S3 connector where that is needed, for sites without
+    Maven access; None fetches them by Maven."""
     shuffle_partitions: int | None = None
     """None: 4 with a local master, else Spark's own default."""
     conf: dict[str, str] = {}
     """Further Spark settings; they win over ours."""
 
+    @field_validator("conf")
+    @classmethod
+    def _without_secrets(cls, conf: dict[str, str]) -> dict[str, str]:
+        for key in conf:
+            if SECRET.search(key):
+                raise credentials_error(key)
+        return conf
 
-def open_session(config: SparkConfig, delta: bool) -> "SparkSession":
-    """The running session, or a new one. `delta`: the Delta connector is needed.
 
-    Raises InputError when pyspark is missing or the folder of Delta jars is empty.
+def open_session(config: SparkConfig, delta: bool, places: Sequence[Place] = ()) -> "SparkSession":
+    """The running session, or a new one. `delta`: the Delta connector is needed; `places`: where Spark itself reads and
+    writes, which may be on S3.
+
+    Raises ConfigError when both a master and a Spark Connect server are named, InputError when pyspark is missing or
+    the folder of Delta jars is empty, ServerError when a Spark Connect server does not answer.
     """
     try:
         from pyspark.sql import SparkSession
@@ -61,33 +85,35 @@ def open_session(config: SparkConfig, delta: bool) -> "SparkSession":
     running = SparkSession.getActiveSession()
     if running is not None:
         return running
+    remote = _remote(config)
+    if remote:
+        return connected(remote, _settings(config) | config.conf)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if _is_local(config):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.appName(config.app_name)
     if config.master:
         builder = builder.master(config.master)
-    for key, value in (_settings(config) | (_delta_settings(config) if delta else {}) | config.conf).items():
+    for key, value in (_settings(config) | _connectors(config, delta, places) | config.conf).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
-    classic = hasattr(session, "_jsparkSession")
-    if classic:  # over Spark Connect the server logs as its owner wants
+    if hasattr(session, "_jsparkSession"):  # over Spark Connect the server logs as its owner wants
         session.sparkContext.setLogLevel("ERROR")
-    _ship_code(session, classic)
+    ship_code(session)
     return session
 
 
-def _ship_code(session: "SparkSession", classic: bool) -> None:
-    """Puts a wheel given by --py-files on the executors' path: Spark itself does that for .zip, not for .whl."""
-    archive = code_archive()
-    if archive is None or not archive.endswith(".whl"):
-        return
-    copy = Path(tempfile.mkdtemp(prefix="tokensieve-")) / f"{Path(archive).stem}.zip"
-    shutil.copyfile(archive, copy)
-    if classic:
-        session.sparkContext.addPyFile(str(copy))
-    else:
-        session.addArtifacts(str(copy), pyfile=True)
+def _remote(config: SparkConfig) -> str | None:
+    """The address of the Spark Connect server, which may hold a token: no message repeats it."""
+    if config.remote and "token=" in config.remote:
+        raise ConfigError("spark.remote holds a token, and configurations are read by others; set SPARK_REMOTE instead")
+    remote = config.remote or os.environ.get("SPARK_REMOTE")
+    if remote and config.master:
+        raise ConfigError(
+            f"spark.master={config.master}, but spark.remote or SPARK_REMOTE names a Spark Connect server; set one of "
+            "them to null, or unset the variable"
+        )
+    return remote
 
 
 def _is_local(config: SparkConfig) -> bool:
@@ -116,8 +142,16 @@ def _settings(config: SparkConfig) -> dict[str, str]:
     return settings | ({"spark.sql.shuffle.partitions": str(partitions)} if partitions else {})
 
 
+def _connectors(config: SparkConfig, delta: bool, places: Sequence[Place]) -> dict[str, str]:
+    """What makes a plain Spark speak Delta and S3, where it does not."""
+    settings = _delta_settings(config) if delta else {}
+    if "spark.jars" not in settings and "spark.jars.packages" not in config.conf:
+        settings = with_connector(settings, places)
+    return settings | connector_settings(places)
+
+
 def _delta_settings(config: SparkConfig) -> dict[str, str]:
-    """What makes a plain Spark speak Delta; nothing on a platform that has it built in."""
+    """What makes a plain Spark speak Delta; less where its jars are Spark's own, as in our image."""
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return {}
     if config.delta_jars:
@@ -125,6 +159,8 @@ def _delta_settings(config: SparkConfig) -> dict[str, str]:
         if not jars:
             raise InputError(f"spark.delta_jars: no jar in {config.delta_jars}")
         return DELTA_SETTINGS | {"spark.jars": ",".join(jars)}
+    if any(Path(os.environ.get("SPARK_HOME", "/nowhere"), "jars").glob("*delta-spark_*.jar")):
+        return DELTA_SETTINGS
     return DELTA_SETTINGS | {"spark.jars.packages": delta_package(), "spark.jars.excludes": SHIPPED_WITH_SPARK}
 
 
