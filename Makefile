@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 DOTTED := $(foreach o,$(MAKEOVERRIDES),$(if $(findstring .,$(firstword $(subst =, ,$(o)))),$(o)))
 ARGS ?=
 TESTS ?= tests
+WORKERS ?= 2
 
-.PHONY: demo test test-slow bench arms lint wheel clean
+.PHONY: demo test test-slow test-platforms bench arms lint wheel clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   score, mask, export, train and report on the bundled text"
 	@echo "make test   run the tests        make lint   ruff and pyright"
-	@echo "make test-slow  the tests that take minutes each: a million alignments"
+	@echo "make test-slow  the tests that take minutes each     make test-platforms  clusters, Spark Connect, S3, Airflow"
 	@echo "make bench  measure against the common alternatives; MEGATRON_LM=PATH names a checkout of Megatron-LM"
 	@echo "make arms   four arms and a mix on your text: CORPUS='path/*.parquet' TOXIC='path/*.parquet'"
 	@echo "make wheel  build the wheel      make clean  remove what these made"
@@ -28,10 +29,13 @@ demo: $(VENV)/installed
 	$(BIN)/tokensieve demo --config demo $(DOTTED) $(ARGS)
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m 'not slow' $(TESTS)
+	$(BIN)/python -m pytest -m 'not slow and not platform' -n $(WORKERS) --dist loadfile $(TESTS)
 
 test-slow: $(VENV)/installed
-	$(BIN)/python -m pytest -m slow --timeout 3600 $(TESTS)
+	$(BIN)/python -m pytest -m 'slow and not platform' -n $(WORKERS) --dist loadfile --timeout 3600 $(TESTS)
+
+test-platforms: $(VENV)/installed
+	$(BIN)/python -m pytest -m platform --timeout 1800 $(TESTS)
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.bench

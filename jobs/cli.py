@@ -20,6 +20,7 @@ from jobs.command import (
     ShowOption,
     finish,
     guard,
+    lazy_session,
     load,
     run_verb,
     session,
@@ -33,6 +34,7 @@ from jobs.verbs import (
     FIT_REPORT,
     LABEL,
     LABEL_VERBS,
+    MAINTAIN_VERBS,
     MIX_VERBS,
     PLAN,
     RESUME,
@@ -52,6 +54,8 @@ pretrain_app = typer.Typer(no_args_is_help=True, help="Train: Megatron on export
 app.add_typer(pretrain_app, name="pretrain")
 mix_app = typer.Typer(no_args_is_help=True, help="Mix shard sets at stated shares: one YAML file describes one mix.")
 app.add_typer(mix_app, name="mix")
+maintain_app = typer.Typer(no_args_is_help=True, help="Keep the tables of a nightly refresh small: with --dry-run.")
+app.add_typer(maintain_app, name="maintain")
 label_app = typer.Typer(no_args_is_help=True, help="Label documents by a policy: one YAML file describes one project.")
 app.add_typer(label_app, name="label")
 sae_app = typer.Typer(no_args_is_help=True, help="Weak labels from the latents of a sparse autoencoder.")
@@ -104,6 +108,7 @@ for _app, _verbs in (
     (fit_app, (FIT, FIT_REPORT)),
     (pretrain_app, (PLAN, TRAIN, RESUME, EVALUATE, ENCODER)),
     (mix_app, MIX_VERBS),
+    (maintain_app, MAINTAIN_VERBS),
     (label_app, LABEL_VERBS),
     (sae_app, SAE_VERBS),
     (claude_app, CLAUDE_VERBS),
@@ -220,6 +225,31 @@ def trace(
 
 
 @app.command()
+def refresh(
+    config: ConfigOption,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is new and what would run; write nothing.")
+    ] = False,
+    replay: Annotated[bool, typer.Option("--replay", help="Score files with quarantined rows again.")] = False,
+    as_of: Annotated[int | None, typer.Option(help="Instead: show a release, and what is still there of it.")] = None,
+    rebuild: Annotated[Path | None, typer.Option(help="With --as-of: make its shards again in this folder.")] = None,
+    as_json: JsonOption = False,
+    show_config: ShowOption = False,
+) -> None:
+    """Bring tables and shards up to the source, doing what is new or changed, and release them. For every night."""
+    loaded = load(config, overrides, show_config)
+
+    def run() -> dict[str, Any]:
+        from jobs.refreshing.command import refresh
+
+        with lazy_session(loaded, "refresh") as opened:
+            return refresh(loaded, opened, dry_run=dry_run, replay=replay, as_of=as_of, rebuild=rebuild)
+
+    finish(guard(run), as_json)
+
+
+@app.command()
 def doctor(
     config: ConfigOption = "demo",
     overrides: Overrides = None,
@@ -274,6 +304,13 @@ def application(name: str) -> None:
 def main() -> None:
     """Entry point of the `tokensieve` command."""
     app()
+
+
+def task() -> None:
+    """Entry point for Databricks' wheel tasks, which take any SystemExit for a failure: only failures raise one here."""
+    code = app(standalone_mode=False)
+    if code:
+        raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ Only typer is imported here, so that help is instant.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -26,7 +28,8 @@ Overrides = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Make the last line of output one JSON object.")]
 ShowOption = Annotated[bool, typer.Option("--show-config", help="Print the resolved configuration and stop.")]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print what it would take, in tokens and dollars; send and write nothing.")
+    bool,
+    typer.Option("--dry-run", help="Print what it would do, or take in tokens and dollars; send and write nothing."),
 ]
 
 
@@ -42,11 +45,33 @@ def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:
         return getattr(import_module(verb.module), verb.function)(config, spark)
 
 
+@contextmanager
+def lazy_session(config: "Config", what: str) -> Iterator[Callable[[], Any]]:
+    """Gives a function that opens the session when it is first called; from then on a line tells how work goes.
+
+    On YARN's cluster mode it is opened at once: there an application that makes no SparkContext counts as failed.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def opened() -> Any:
+            from jobs.progress import watch_tasks
+
+            spark = session(config)
+            stack.enter_context(watch_tasks(spark, what))
+            return spark
+
+        if "CONTAINER_ID" in os.environ:  # set by YARN's node manager
+            opened()
+        yield opened
+
+
 def session(config: "Config | LabelConfig") -> Any:
     """The running Spark session or a new one, with Delta where the configuration needs it."""
     from jobs.session import open_session
 
-    return open_session(config.spark, delta="delta" in (config.tables.format, config.source.format))
+    places = ((config.source.path, config.source.storage), (config.tables.root, config.tables.storage))
+    return open_session(config.spark, "delta" in (config.tables.format, config.source.format), places)
 
 
 def load(path: str, overrides: list[str] | None, show: bool, model: str = "jobs.config:Config") -> Any:
@@ -84,6 +109,7 @@ def guard(call: Callable[[], Result]) -> Result:
     from pretrain.shards.megatron_index import ShardError
     from pretrain.training.plan import PlanError
     from udfs.labels import LabelError
+    from udfs.storage import StoreError
 
     try:
         return call()
@@ -93,6 +119,9 @@ def guard(call: Callable[[], Result]) -> Result:
     except (ConvertError, ManifestError, PlanError, ShardError, DatasetError, LabelError, LaunchError) as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(2) from None
+    except StoreError as error:
+        typer.echo(f"tokensieve: {error}", err=True)
+        raise typer.Exit(1) from None
     except TrainingError as error:
         typer.echo(f"tokensieve: {error}", err=True)
         raise typer.Exit(error.exit_code) from None

@@ -6,6 +6,7 @@ Each section's model lives beside the job that owns it; this file only puts them
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
@@ -15,16 +16,20 @@ from yaml import YAMLError
 
 from jobs.errors import ConfigError
 from jobs.exporting.config import ExportConfig
+from jobs.exporting.folder import shards_folder
 from jobs.policies import PolicyConfig
 from jobs.presets import find
+from jobs.refreshing.config import RefreshConfig
 from jobs.report import ReportConfig
 from jobs.scoring.config import ScoreConfig
 from jobs.scoring.source import SourceConfig
 from jobs.session import SparkConfig
 from jobs.sweep import SweepConfig
 from jobs.tables import TablesConfig
+from jobs.tracing.config import TraceConfig
 from pretrain.launch.config import LaunchConfig
 from pretrain.training.config import PretrainConfig
+from udfs.storage import CREDENTIALS
 
 BUDGETS = ("steps", "tokens", "tokens_per_parameter")
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,7 +49,17 @@ class Config(BaseModel):
     pretrain: PretrainConfig | None = None
     launch: LaunchConfig = LaunchConfig()
     report: ReportConfig = ReportConfig()
+    trace: TraceConfig = TraceConfig()
+    refresh: RefreshConfig = RefreshConfig()
     spark: SparkConfig = SparkConfig()
+
+    @property
+    def shards(self) -> Path:
+        """Where the shards lie: `export.folder`, else `shards` below `tables.root`, with the name of the variant.
+
+        Raises ConfigError when they would lie on an object store.
+        """
+        return shards_folder(self.export, self.tables)
 
     @field_validator("policies")
     @classmethod
@@ -109,6 +124,8 @@ def validate(model: type[Model], content: Any, where: str) -> Model:
 
 def _explain(model: type[BaseModel], fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == CREDENTIALS:  # what was given is not repeated
+        return f"{key}: {fault['msg']}"
     if fault["type"] != "extra_forbidden":
         return f"{key or 'the file'}: {fault['msg']} (given: {_shown(fault['input'])})"
     valid = _valid_keys(model, fault["loc"][:-1])

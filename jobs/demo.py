@@ -72,7 +72,7 @@ def _checks(
     followed: dict[str, Any],
 ) -> dict[str, bool]:
     """What the demo promises, each read back from what was written."""
-    folder = config.tables.shards
+    folder = config.shards
     manifest = Manifest.load(folder)
     readers = [ShardReader(folder / shard.prefix) for shard in manifest.shards]
     documents = masked["documents"]

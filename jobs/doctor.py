@@ -4,18 +4,19 @@ Starts no Spark session and loads no model, so it answers in seconds, also where
 some machines need (torch on a driver, megatron-core on a scoring cluster) is a warning, never a failure.
 """
 
-import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.check import Check
+from jobs.check_places import check_places
 from jobs.errors import VerbError
 
 if TYPE_CHECKING:
@@ -29,17 +30,6 @@ KNOWN_BAD = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was looked at. `needed` is False for what only some machines need: then not ok is a warning."""
-
-    name: str
-    ok: bool
-    found: str
-    advice: str = ""
-    needed: bool = True
-
-
 def run(config: "Config") -> dict[str, Any]:
     """All checks. "ok" is True when nothing that is needed is missing; "lines" is for people."""
     checks = [
@@ -49,7 +39,7 @@ def run(config: "Config") -> dict[str, Any]:
         *_training(config),
         *_policies(config),
         _tokenizer(config),
-        *_source_and_disk(config),
+        *check_places(config),
     ]
     return {
         "ok": all(check.ok for check in checks if check.needed),
@@ -174,37 +164,3 @@ def _tokenizer(config: "Config") -> Check:
         return Check(name="tokenizer", ok=False, found=str(error), advice=advice, needed=bool(config.export.tokenizer))
     found = f"{info.file}, {info.vocab_size:,} ids, eod {info.eod}, sha256 {info.sha256[:12]}"
     return Check(name="tokenizer", ok=True, found=found)
-
-
-def _source_and_disk(config: "Config") -> Iterator[Check]:
-    from jobs.scoring.source import source_path
-
-    path = source_path(config.source)
-    size = _size(Path(path))
-    found = f"{path}, {size / 1e6:,.1f} MB" if size else f"nothing at {path}"
-    yield Check(name="source", ok=size > 0, found=found, advice="set source.path to a file, a folder or a glob")
-    folder = config.tables.folder
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    yield Check(
-        name="disk",
-        ok=free >= 2 * size,
-        found=f"{free / 1e9:,.1f} GB free at {folder}, twice the source is {2 * size / 1e9:,.3f} GB",
-        advice="free some space, or set tables.root to another disk",
-    )
-    yield Check(
-        name="tables.root",
-        ok=os.access(folder, os.W_OK),
-        found=f"{config.tables.folder} can{'' if os.access(folder, os.W_OK) else 'not'} be written",
-        advice="set tables.root to a folder that you may write to",
-    )
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, of all files below a folder, or of what a glob finds."""
-    if path.is_file():
-        return path.stat().st_size
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return sum(os.path.getsize(file) for file in glob.glob(str(path), recursive=True) if os.path.isfile(file))

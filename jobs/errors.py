@@ -32,8 +32,16 @@ class BusyError(VerbError):
     """Another process works on the same tables, or began to meanwhile."""
 
 
+class StorageError(VerbError, OSError):
+    """An object store did not answer, or refused. What was committed stands; running the verb again is the repair."""
+
+
 class BalanceError(VerbError):
     """Counts read back from the tables do not add up: documents were lost or doubled."""
+
+
+class ServerError(VerbError):
+    """A server that the verb needs does not answer."""
 
 
 class ExecutorError(VerbError):

@@ -1,13 +1,13 @@
 """Verb `pretrain launch`: prints a run's plan, scripts and command, and starts it with `--submit`.
 
 What the trainers read is the resolved configuration, written beside the scripts: a job that waits in a queue does not
-follow later edits of the project's file. Sections that training does not read stay out of it.
+follow later edits of the project's file, nor later exports. Sections that training does not read stay out of it.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.train import output_folder, section, shards_folder
+from jobs.train import of_its_run, output_folder, section, shards_folder
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -19,6 +19,7 @@ def launch(config: "Config", submit: bool) -> dict[str, Any]:
     """What was prepared, and with `submit` started. Raises ConfigError, LaunchError, PlanError, ManifestError."""
     from pretrain.launch.launch import prepare
 
+    config = _pinned(config)
     shards, out = shards_folder(config), output_folder(config)
     made = prepare(
         section(config),
@@ -38,6 +39,15 @@ def launch(config: "Config", submit: bool) -> dict[str, Any]:
         answer = made.submit()
         return result | {"answer": answer, "lines": [*made.plan.lines(), answer or f"the run has ended: {out}"]}
     return result | {"lines": [*made.lines(), "                  nothing was written or started; add --submit"]}
+
+
+def _pinned(config: "Config") -> "Config":
+    """The configuration with today's manifest named, or that of the run which it goes on with."""
+    from pretrain.samples.corpus import Corpus
+
+    config = of_its_run(config)
+    corpus = Corpus.load(shards_folder(config), section(config).manifest)
+    return config.model_copy(update={"pretrain": section(config).model_copy(update={"manifest": corpus.id})})
 
 
 def _resolved(config: "Config", shards: Path, out: Path) -> str:

@@ -153,7 +153,7 @@ def masked_commits(tables: TablesConfig) -> tuple[Commit, Commit]:
     commit, scored = masked.commit(), scores.commit()
     if commit is None or scored is None:
         raise InputError(f"{masked.uri}: no masked table; run `tokensieve mask` first")
-    if commit.inputs["scores"] != scored.batch:
+    if (commit.inputs["scores"], commit.ledger) != (scored.batch, scored.ledger):
         raise InputError(f"{masked.uri}: made from other scores than those that stand there; run `tokensieve mask`")
     return commit, scored
 
@@ -166,7 +166,12 @@ def counts(tables: TablesConfig, spark: "SparkSession") -> dict[str, Any]:
     from pyspark.sql import functions as F
 
     commit, scored = masked_commits(tables)
-    totals = tables.table("masked").read(spark, commit.version).groupBy("action").agg(F.count("*").alias("n"), F.sum("forget_bytes").alias("bytes"))
+    totals = (
+        tables.table("masked")
+        .read(spark, commit.version)
+        .groupBy("action")
+        .agg(F.count("*").alias("n"), F.sum("forget_bytes").alias("bytes"))
+    )
     found = {row["action"]: row for row in totals.collect()}
     documents = {action: found[action]["n"] if action in found else 0 for action in ACTIONS}
     quarantined = read_quarantine(tables, spark, scored.version).count()

@@ -94,7 +94,7 @@ def _shards(config: "Config") -> "Shards | None":
     from jobs.exported import Shards
     from pretrain.shards.manifest import FILE_NAME as MANIFEST
 
-    return Shards(config.tables.shards) if (config.tables.shards / MANIFEST).is_file() else None
+    return Shards(config.shards) if (config.shards / MANIFEST).is_file() else None
 
 
 def _policies(config: "Config", spark: "SparkSession", rules: "RuleSet") -> "tuple[PolicyFacts, ...]":

@@ -67,17 +67,17 @@ def _score(config: "Config", spark: "SparkSession", job: Job) -> dict[str, Any]:
     """Scores the job's files and commits both tables, `scores` last. Returns what happened to the files."""
     work = job.work
     refuse_clashes(work.schema, config)
-    with watch_scoring(config.tables.folder, work.amount, config.score.progress_json) as watch:
+    with watch_scoring(config.tables.store, work.amount, config.score.progress_json) as watch:
         stage = partial(work.scored, spark, gpu=_gpu_tasks(config))
         plan, cascade = _with_cascade(config, spark, stage, work.plan(job.settings), job)
-        scored = stage(replace(plan, progress=str(watch.folder))).persist(_disk_only())
+        scored = stage(replace(plan, progress=watch and str(watch.folder))).persist(_disk_only())
         try:
             with step(spark, "score: read and score"), whole_files(spark), own_workers(spark):
                 scored.count()  # fills the cache once, before the two tables read from it at the same time
             moved = _commit(config, spark, job, scored, cascade)
         finally:
             scored.unpersist()
-    device = watch.device() if work.amount.documents else None
+    device = watch.device() if watch and work.amount.documents else None
     return ({"device": device} if device else {}) | _said(job, moved)
 
 

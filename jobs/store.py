@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from jobs.errors import ConfigError
+from udfs.storage import PROVIDERS_OWN, StorageConfig
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
@@ -60,7 +61,7 @@ class Store(ABC):
         """Removes a file, or a folder with all that is in it; nothing happens where there is none."""
 
 
-def open_store(uri: str) -> Store:
+def open_store(uri: str, storage: StorageConfig = PROVIDERS_OWN) -> Store:
     """The store that a path or URI names. Raises ConfigError for a scheme that cannot commit safely."""
     scheme = urlparse(uri).scheme
     if len(scheme) <= 1:  # none, or the letter of a drive
@@ -69,7 +70,7 @@ def open_store(uri: str) -> Store:
         return LocalStore(Path(urlparse(uri).path))
     from jobs.object_store import ObjectStore
 
-    return ObjectStore(uri)
+    return ObjectStore(uri, storage)
 
 
 class LocalStore(Store):
@@ -150,6 +151,9 @@ def _create_without_link(target: Path, data: bytes) -> bool:
             target.unlink()
         raise
     return True
+
+
+NO_CONDITION = "{scheme}:// has no put-if-absent that we know, so commits could be lost"
 
 
 def unsafe(uri: str, why: str) -> ConfigError:

@@ -9,11 +9,13 @@ from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlparse
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from jobs.errors import BusyError, InputError
-from jobs.store import Store, open_store
+from jobs.store import NO_CONDITION, Store, open_store, unsafe
+from udfs.storage import PROVIDERS_OWN, StorageConfig, is_object_store, without_credentials
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -133,22 +135,19 @@ class TablesConfig(BaseModel):
     format: Format = "parquet"
     variant: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Names a second decision over the same scores: its table is `masked-VARIANT`, its shards `shards-VARIANT`."""
+    storage: StorageConfig = PROVIDERS_OWN
 
     @field_validator("root")
     @classmethod
     def _known_place(cls, root: str) -> str:
-        from jobs.errors import ConfigError
-
-        try:
-            open_store(root)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        return root
+        if len(urlparse(root).scheme) > 1 and not (root.startswith("file://") or is_object_store(root)):
+            raise ValueError(str(unsafe(root, NO_CONDITION.format(scheme=urlparse(root).scheme))))
+        return without_credentials(root)
 
     @cached_property
     def store(self) -> Store:
         """Where the tables lie."""
-        return open_store(self.root)
+        return open_store(self.root, self.storage)
 
     @property
     def folder(self) -> Path:

@@ -58,13 +58,21 @@ def evaluate(config: "Config") -> dict[str, Any]:
 def shards_folder(config: "Config") -> Path:
     """What a run trains on: the folder of a manifest or of a blend."""
     named = section(config).shards
-    return Path(named).absolute() if named else config.tables.shards
+    return Path(named).absolute() if named else config.shards
 
 
 def output_folder(config: "Config") -> Path:
     """Where a run writes its metrics, checkpoints and weights."""
     named = section(config).out
     return Path(named).absolute() if named else config.tables.folder / "pretrain"
+
+
+def of_its_run(config: "Config") -> "Config":
+    """The configuration with the manifest that the run in its folder began with, where it names none."""
+    from pretrain.training.run_identity import with_own_manifest
+
+    settings = with_own_manifest(section(config), shards_folder(config), output_folder(config))
+    return config.model_copy(update={"pretrain": settings})
 
 
 def section(config: "Config") -> PretrainConfig:

@@ -45,6 +45,22 @@ VERBS = (
     Verb(name="report", help="Write one HTML page on a corpus.", module="jobs.report"),
     Verb(name="demo", help="Run everything on the bundled text.", module="jobs.demo"),
 )
+MAINTAIN_VERBS = (
+    Verb(
+        name="compact",
+        help="Write each table's rows into few files; their content stays.",
+        module="jobs.maintain",
+        function="compact",
+        estimate=Verb(name="compact --dry-run", help="", module="jobs.maintain", function="compactable"),
+    ),
+    Verb(
+        name="vacuum",
+        help="Remove old versions that no kept release names: of tables, ledgers, manifests, shards.",
+        module="jobs.maintain",
+        function="vacuum",
+        estimate=Verb(name="vacuum --dry-run", help="", module="jobs.maintain", function="removable"),
+    ),
+)
 PLAN = Verb(
     name="plan",
     help="Check that a training run fits its shards, and print what it will do.",

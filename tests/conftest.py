@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,9 @@ from jobs.config import Config, load_config
 from tests.bundles import random_bundle, small_tokenizer
 from tests.corpora import sentence
 from udfs.bundle import Bundle
+
+if TYPE_CHECKING:
+    from tests.platforms.s3_server import S3Server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -37,6 +40,16 @@ def spark() -> Iterator[Any]:
     session = open_session(SparkConfig(master="local[2]", app_name="tests"), delta=True)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def s3() -> "Iterator[S3Server]":
+    """An S3 server on this machine, and the keys to it in the environment."""
+    pytest.importorskip("moto", reason="a local S3 server needs tokensieve[dev]")
+    from tests.platforms.s3_server import S3Server
+
+    with pytest.MonkeyPatch.context() as environment, S3Server.with_keys(environment) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

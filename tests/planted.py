@@ -71,7 +71,8 @@ def write_documents(folder: Path, split: str, documents: Documents) -> None:
 def write_commit(table: Path, said: dict, *folders: str) -> None:
     """Makes folders of Parquet files a table of ours."""
     (table / "_commits").mkdir(exist_ok=True)
-    content = {"counts": {}, "version": 0, **said, "parts": [{"folder": name} for name in folders], "columns": {}}
+    parts = [{"folder": name} for name in folders]
+    content = {"counts": {}, "version": 0, "made_at": 0.0, **said, "parts": parts, "columns": {}}
     (table / "_commits" / "00000000.json").write_text(json.dumps(content))
 
 

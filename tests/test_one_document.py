@@ -55,7 +55,7 @@ def test_station_3_the_masked_row_holds_byte_spans_and_the_action(config, spark)
 
 
 def test_station_4_the_shard_holds_ids_mask_and_the_way_back(config):
-    folder = config.tables.shards
+    folder = config.shards
     manifest = Manifest.load(folder)
     (shard,) = manifest.shards
     reader = ShardReader(folder / shard.prefix)
@@ -81,7 +81,7 @@ def test_station_5_the_sample_masks_the_labels_that_are_forgotten_not_the_inputs
     pytest.importorskip("megatron.core", reason="megatron-core is not installed")
     from pretrain.samples.training_samples import build_datasets
 
-    sample = build_datasets(config.tables.shards, seq_length=16, samples=1, seed=0)[0]
+    sample = build_datasets(config.shards, seq_length=16, samples=1, seed=0)[0]
     assert sample["tokens"].tolist() == IDS[:16]
     assert sample["labels"].tolist() == IDS[1:]
     assert sample["loss_mask"].tolist() == MASK[1:]
@@ -96,8 +96,8 @@ def test_hiding_replaces_the_same_ids_and_changes_nothing_else(config, repositor
     )
     run_verbs(hiding, spark, ("mask", "export"))
     try:
-        (shard,) = Manifest.load(hiding.tables.shards).shards
-        reader = ShardReader(hiding.tables.shards / shard.prefix)
+        (shard,) = Manifest.load(hiding.shards).shards
+        reader = ShardReader(hiding.shards / shard.prefix)
         assert reader.ids(0).tolist() == IDS[:8] + [HIDDEN] * 7 + IDS[15:]
         assert reader.loss_mask(0).tolist() == MASK
     finally:

@@ -13,6 +13,7 @@ from udfs.labels import DOCUMENT_SCHEMA
 from udfs.read_shard import PROVENANCE, Faults, read_split
 from udfs.reading.parts import numbered_rows
 from udfs.reading.split import sent_splits
+from udfs.storage import PROVIDERS_OWN, StorageConfig
 from udfs.text_rows import document_ids, made_id, text_faults, text_hash
 
 
@@ -27,6 +28,7 @@ class ReadPlan:
     text: str
     id: str | None
     carried: tuple[tuple[str, str], ...] = ()
+    storage: StorageConfig = PROVIDERS_OWN
 
     def output_schema(self) -> pa.Schema:
         """DOCUMENT_SCHEMA, then the carried columns. Raises KeyError naming a column that the source lacks."""
@@ -37,7 +39,7 @@ class ReadPlan:
 def read_splits(plan: ReadPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For Parquet and JSONL: the input's rows are `udfs.reading.split.TASK_SCHEMA`."""
     for split in sent_splits(batches):
-        for part in read_split(split, plan.schema):
+        for part in read_split(split, plan.schema, plan.storage):
             yield _faulty(plan, part) if isinstance(part, Faults) else _documents(plan, part.batch)
 
 

@@ -90,7 +90,7 @@ def prepare(
         files = {place / CONFIG: project}
         target = _our_loop(place)
     else:
-        corpus = Corpus.load(shards.absolute())
+        corpus = Corpus.load(shards.absolute(), config.manifest)
         files = _megatron_lm_files(config, todo, corpus, place)
         target = _megatron_lm(config, launch.megatron_lm, todo, corpus, place)
     run_script = place / RUN_SCRIPT

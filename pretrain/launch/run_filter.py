@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pretrain.launch.errors import LaunchError
 from pretrain.samples.corpus import Corpus
 from pretrain.samples.filter_config import FilterConfig
+from pretrain.shards.errors import ManifestError
 
 
 class RunFilter(BaseModel):
@@ -30,11 +31,10 @@ class RunFilter(BaseModel):
             raise LaunchError(f"{path}: {error}; run `tokensieve pretrain launch` again") from error
 
     def corpus(self) -> Corpus:
-        """The corpus that the run was planned for. Raises LaunchError where another one lies there now."""
-        corpus = Corpus.load(Path(self.shards))
-        if corpus.id != self.corpus_id:
+        """The corpus that the run was planned for. Raises LaunchError where it is not there any more."""
+        try:
+            return Corpus.load(Path(self.shards), self.corpus_id)
+        except ManifestError as error:
             raise LaunchError(
-                f"{self.shards}: holds corpus {corpus.id}, the run was planned for {self.corpus_id}; "
-                "run `tokensieve pretrain launch` again"
-            )
-        return corpus
+                f"the run was planned for {self.corpus_id}, but {error}; or run `tokensieve pretrain launch` again"
+            ) from error

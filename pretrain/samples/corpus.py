@@ -39,18 +39,20 @@ class Corpus:
     blend: Blend | None
 
     @classmethod
-    def load(cls, folder: Path) -> "Corpus":
-        """Reads `blend.json` where there is one, else `manifest.json`.
+    def load(cls, folder: Path, manifest: str | None = None) -> "Corpus":
+        """Reads `blend.json` where there is one, else `manifest.json`, or of a shard set the manifest with this id.
 
-        Raises ManifestError: neither, one that cannot be read, sources that another tokenizer was used for.
+        Raises ManifestError: none, one that cannot be read, sources that another tokenizer was used for.
         """
         folder = Path(folder)
         if (folder / BLEND).is_file():
             blend = Blend.load(folder)
+            if manifest not in (None, blend.id):
+                raise ManifestError(f"{folder}: holds the blend {blend.id}, which has no manifest {manifest}")
             manifests = tuple((place, manifest) for _, place, manifest in blend.manifests(folder))
             _refuse_mixed_tokenizers(folder, manifests)
         else:
-            blend, manifests = None, ((folder, Manifest.load(folder)),)
+            blend, manifests = None, ((folder, Manifest.load(folder, manifest)),)
         place, first = manifests[0]
         return cls(
             folder=folder,

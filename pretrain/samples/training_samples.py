@@ -91,14 +91,16 @@ def build_datasets(
     first_filtered_sample: int = 0,
     split: Split = "train",
     cache: Path | None = None,
+    manifest: str | None = None,
 ) -> TrainingSamples:
     """At least `samples` training samples of `seq_length` tokens from every shard of a corpus's split.
 
     `settings` (default: the exported mask) says how forget tokens are treated. `cache` (default `folder/cache`) holds
-    Megatron's indices. Every rank calls this when a process group exists. The order of a blend's samples follows from
-    `samples`: give the run's total. Raises ManifestError, CorruptShardError, DatasetError.
+    Megatron's indices; `manifest` names one of the folder's that is not the newest. Every rank calls this when a
+    process group exists. The order of a blend's samples follows from `samples`: give the run's total.
+    Raises ManifestError, CorruptShardError, DatasetError.
     """
-    corpus, settings = Corpus.load(folder), settings or FilterConfig()
+    corpus, settings = Corpus.load(folder, manifest), settings or FilterConfig()
     shards = corpus.shards(split, seq_length)
     if not shards:
         raise DatasetError(

@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from pretrain.errors import TrainingError
 from pretrain.hashed_file import file_sha256, replace_file
 from pretrain.training.engine import Engine
-from pretrain.training.run_identity import Progress
+from pretrain.training.run_identity import MARKER, Progress
 
-MARKER = "complete.json"
 UNPICKLED = ("common.pt", ".metadata")
 
 

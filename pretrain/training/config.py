@@ -90,6 +90,8 @@ class PretrainConfig(_Section):
     epochs_allowed: Positive = 1
     shards: str | None = None
     """A shard folder, or a folder with a blend.json; None: the shards of the configured tables."""
+    manifest: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
+    """The id of the shard folder's manifest that is trained on; None: the newest, for a run that has begun its own."""
     out: str | None = None
     """The run's folder; None: `<tables.root>/pretrain`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -12,13 +12,14 @@ from pretrain.hashed_file import replace_file
 from pretrain.training.compare import Comparison, Row
 from pretrain.training.config import PretrainConfig
 from pretrain.training.records import ValidationRecord
-from pretrain.training.run_identity import refuse_another_run
+from pretrain.training.run_identity import refuse_another_run, with_own_manifest
 from pretrain.training.train import built_run
 
 
 def evaluate(config: PretrainConfig, shards: Path, out: Path) -> Comparison:
     """Measures and writes `out/evaluation.json`. Raises TrainingError without anything to measure or measure on."""
     rows: list[Row] = []
+    config = with_own_manifest(config, shards, out)
     with built_run(config, shards, out) as run:
         from pretrain.training import checkpoint
 

@@ -64,7 +64,7 @@ class Plan:
 
 def plan(config: PretrainConfig, shards: Path, *, world_size: int = 1) -> Plan:
     """Work out the run. Raises PlanError with every reason against it, ManifestError without a manifest."""
-    corpus = Corpus.load(shards)
+    corpus = Corpus.load(shards, config.manifest)
     usable = corpus.shards("train", config.seq_length)
     reasons = _tokenizer_reasons(corpus) + _missing_files(corpus, config) + _cut_reasons(config, corpus, world_size)
     per_epoch = corpus.samples_per_epoch(config.seq_length)

@@ -1,13 +1,20 @@
 """What makes a run the same run: how far it is, and which settings a resumed run may change.
 
-Needs pydantic only. The order of samples follows from corpus, seed, batch and length; how processes are cut, what is
-measured and how often something is written do not enter, so a run may go on with other hardware.
+Needs no torch. The order of samples follows from corpus, seed, batch and length; how processes are cut, what is
+measured and how often something is written do not enter, so a run may go on with other hardware. It goes on with the
+manifest that it began with, as long as that is kept, whatever was exported since.
 """
+
+import json
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from pretrain.errors import TrainingError
+from pretrain.shards.manifest import kept_file
 from pretrain.training.config import PretrainConfig
+
+MARKER = "complete.json"  # of a checkpoint, written last
 
 FREE = (
     "parallel",
@@ -21,6 +28,7 @@ FREE = (
     "peak_flops",
     "out",
     "shards",
+    "manifest",
     "preset",
 )
 
@@ -43,12 +51,32 @@ def identity(config: PretrainConfig) -> dict[str, JsonValue]:
     return config.model_dump(mode="json", exclude=set(FREE))
 
 
+def corpus_of_run(out: Path) -> str | None:
+    """The id of the manifest or blend that the run in a folder trains on, or has trained on; None before its first
+    checkpoint."""
+    if (out / "config.json").is_file():
+        return json.loads((out / "config.json").read_text())["manifest_id"]
+    markers = sorted((out / "checkpoints").glob(f"step-*/{MARKER}"))
+    return json.loads(markers[-1].read_text())["corpus_id"] if markers else None
+
+
+def with_own_manifest(config: PretrainConfig, shards: Path, out: Path) -> PretrainConfig:
+    """The configuration; where it names no manifest, with the one that the run in `out` began with, if that is kept."""
+    began = corpus_of_run(out) if config.manifest is None else None
+    if began is None or not kept_file(shards, began).is_file():
+        return config
+    return config.model_copy(update={"manifest": began})
+
+
 def refuse_another_run(
     config: PretrainConfig, corpus_id: str, then: dict[str, JsonValue], corpus_then: str, where: str
 ) -> None:
     """Raises TrainingError when a checkpoint is of another corpus or of other settings, each with both values."""
     if corpus_id != corpus_then:
-        raise TrainingError(f"{where} was trained on corpus {corpus_then}, the shards are now {corpus_id}; use those")
+        raise TrainingError(
+            f"{where} was trained on corpus {corpus_then}, the shards are now {corpus_id}; use those. Where a release "
+            "names them, `tokensieve refresh --as-of VERSION --rebuild FOLDER` makes them again"
+        )
     now = identity(config)
     differing = [f"{key}: then {then.get(key)}, now {now.get(key)}" for key in now if then.get(key) != now.get(key)]
     if differing:

@@ -17,7 +17,7 @@ from pretrain.training.config import PretrainConfig
 from pretrain.training.plan import Plan, plan
 from pretrain.training.quiet import quiet_megatron
 from pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord, finished
-from pretrain.training.run_identity import identity, refuse_another_run
+from pretrain.training.run_identity import identity, refuse_another_run, with_own_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -40,10 +40,11 @@ def train(
     Raises PlanError, ManifestError, ShardError, DatasetError, TrainingError (Stopped after SIGTERM).
     """
     ended = (out / "train.json").is_file()
+    config = with_own_manifest(config, shards, out) if resume else config
     if resume and (result := finished(out)):
         about = json.loads((out / "config.json").read_text())
         then = identity(PretrainConfig.model_validate(about["pretrain"]))
-        refuse_another_run(config, Corpus.load(shards).id, then, about["manifest_id"], str(out))
+        refuse_another_run(config, Corpus.load(shards, config.manifest).id, then, about["manifest_id"], str(out))
         return result
     with built_run(config, shards, out) as run:
         from pretrain.training import checkpoint
@@ -83,13 +84,15 @@ def built_run(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]
         from pretrain.training.run import Run
 
         device = _device(config)
+        corpus = Corpus.load(shards, config.manifest)
+        config = config.model_copy(update={"manifest": corpus.id})  # an export may change the newest one meanwhile
         todo = plan(config, shards, world_size=world_size())
         if device.type == "cpu":
             stack.enter_context(cpu_shim())
         stack.enter_context(process_group(device))
         ranks = stack.enter_context(model_parallel(config.parallel, config.seed))
         samples = run_samples(config, todo, shards, out)
-        yield Run(config, todo, Corpus.load(shards), samples, device, ranks, out)
+        yield Run(config, todo, corpus, samples, device, ranks, out)
 
 
 def run_samples(config: PretrainConfig, todo: Plan, shards: Path, out: Path) -> "TrainingSamples":
@@ -104,6 +107,7 @@ def run_samples(config: PretrainConfig, todo: Plan, shards: Path, out: Path) -> 
         settings=config.filter,
         first_filtered_sample=todo.filter_from_step * config.global_batch_size,
         cache=out / "index-cache",
+        manifest=config.manifest,
     )
 
 

@@ -36,7 +36,7 @@ class Validation:
         opened: dict[tuple[str, str], TrainingSamples] = {}
         self._sets = []
         for name, one in evaluation_sets(config, shards).items():
-            place = Path(one.shards) if one.shards else shards
+            place, manifest = (Path(one.shards), None) if one.shards else (shards, config.manifest)
             key = (str(place), one.split)
             if key not in opened:
                 opened[key] = build_datasets(
@@ -47,12 +47,13 @@ class Validation:
                     settings=FilterConfig(mode="mask"),
                     split=one.split,
                     cache=cache,
+                    manifest=manifest,
                 )
             count = min(len(opened[key]), config.validation.samples)
             self._sets.append(
                 _Measured(
                     name=name,
-                    of=f"{Corpus.load(place).id}/{one.split}",
+                    of=f"{Corpus.load(place, manifest).id}/{one.split}",
                     labels=one.labels,
                     samples=opened[key],
                     count=count,
@@ -88,6 +89,6 @@ def evaluation_sets(config: PretrainConfig, shards: Path) -> dict[str, Evaluatio
     """The sets that a run measures: those it names, else forget and retain labels of its own split `valid`."""
     if config.validation.sets is not None:
         return config.validation.sets
-    if not Corpus.load(shards).shards("valid", config.seq_length):
+    if not Corpus.load(shards, config.manifest).shards("valid", config.seq_length):
         return {}
     return {"forget": EvaluationSet(labels="forget"), "retain": EvaluationSet(labels="retain")}

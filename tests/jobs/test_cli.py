@@ -21,7 +21,7 @@ def test_help_lists_the_verbs_without_importing_what_they_need(repository):
     assert done.returncode == 0
     assert all(
         verb in done.stdout
-        for verb in ["score", "mask", "export", "report", "trace", "doctor", "pretrain", "fit", "demo"]
+        for verb in ["score", "mask", "export", "report", "trace", "doctor", "pretrain", "fit", "demo", "refresh"]
     )
     assert time.monotonic() - began < 10, "a generous limit: the machine may be busy"
     code = "import sys, jobs.cli; print([m for m in ('pyspark', 'torch', 'pyarrow', 'pydantic') if m in sys.modules])"

@@ -19,10 +19,18 @@ def test_dotted_overrides_win_over_the_file(configure):
         ("source.pth=x", r"unknown key source.pth; did you mean source.path\?"),
         ("policies.medicine.rule.treshold=1", r"did you mean policies.medicine.rule.threshold\?"),
         ("source.columns.txt=x", r"did you mean source.columns.text\?"),
-        ("export.zzz=1", r"valid keys here: backend, eod, hidden, pad_vocabulary_to"),
+        ("export.zzz=1", r"valid keys here: backend, eod, folder, group_text_bytes, hidden"),
         ("policies.medicine.rule.threshold=2", r"policies.medicine.rule.threshold: Input should be less than 1"),
         ("tables.format=iceberg", r"tables.format: Input should be 'parquet' or 'delta'"),
-        ("tables.root=s3a://bucket/x", r"local or mounted folders only"),
+        ("tables.root=hdfs://cluster/x", r"hdfs:// has no put-if-absent that we know, so commits could be lost"),
+        ("tables.root=s3a://key:secret@bucket/x", r"with credentials: they do not belong"),
+        ("source.path=s3a://key:secret@bucket/x", r"with credentials: they do not belong"),
+        ("tables.storage.endpoint=minio:9000", r"write http://host:port or https://host:port"),
+        ("tables.storage.endpoint=https://key:secret@minio:9000", r"with credentials: they do not belong"),
+        ("tables.storage.secret=x", r"unknown key tables.storage.secret"),
+        ("spark.conf={spark.hadoop.fs.s3a.secret.key: x}", r"spark.hadoop.fs.s3a.secret.key with credentials: they do"),
+        ("spark.conf={fs.azure.account.key.me.net: x}", r"fs.azure.account.key.me.net with credentials: they do"),
+        ("spark.conf={spark.executorEnv.AWS_SECRET_ACCESS_KEY: x}", r"AWS_SECRET_ACCESS_KEY with credentials: they do"),
         ("policies.Bad-Name.bundle=x", r"policies.Bad-Name.definition: Field required"),
         ("policies.medicine", r"is not of the form key.key=value"),
     ],
@@ -30,6 +38,13 @@ def test_dotted_overrides_win_over_the_file(configure):
 def test_a_wrong_setting_is_named_with_what_would_be_right(configure, override, expected):
     with pytest.raises(ConfigError, match=expected):
         configure(override)
+
+
+def test_credentials_are_not_repeated_in_the_message(configure):
+    for override in ("source.path=s3a://key:geheim@b/x", "spark.conf={spark.hadoop.fs.s3a.secret.key: geheim}"):
+        with pytest.raises(ConfigError) as told:
+            configure(override)
+        assert "geheim" not in str(told.value)
 
 
 def test_a_policy_name_must_be_fit_for_a_column(configure):

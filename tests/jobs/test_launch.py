@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.config import load_config
+from pretrain.shards.manifest import Manifest
 from tests.pretrain.conftest import write_corpus_in
 
 # Rows that count upwards: 80 documents of 21 tokens, 104 samples of 16.
@@ -64,7 +65,13 @@ def test_frozen_configuration_is_the_resolved_one_without_what_training_does_not
     assert str(frozen) in json.loads(done.stdout)["files"]
     asked, read = load_config(str(project), overrides).pretrain, load_config(str(frozen)).pretrain
     assert asked is not None
-    places = {"out": f"{tmp_path}/runs/one", "shards": f"{tmp_path}/tables/shards", "preset": None}
+    shards = tmp_path / "tables" / "shards"
+    places = {
+        "out": f"{tmp_path}/runs/one",
+        "shards": str(shards),
+        "preset": None,
+        "manifest": Manifest.load(shards).id,
+    }
     assert read == asked.model_copy(update=places)
     assert "tell-nobody" not in frozen.read_text()
 

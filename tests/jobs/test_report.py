@@ -85,7 +85,7 @@ def samples_by_id(corpus) -> dict[str, list[SimpleNamespace]]:
 
 
 def test_the_counts_are_those_of_the_tables_and_of_the_manifest(corpus):
-    manifest = Shards(corpus.config.tables.shards).manifest
+    manifest = Shards(corpus.config.shards).manifest
     assert corpus.result["documents"] == {"in": 8, "keep": 2, "mask": 4, "hide": 0, "drop": 1, "quarantine": 1}
     assert corpus.result["reasons"] == {"null_text": 1}
     assert (corpus.result["tokens"], corpus.result["loss_tokens"]) == (manifest.tokens, manifest.loss_tokens)
@@ -132,7 +132,7 @@ def test_hostile_text_is_shown_as_text_with_its_controls_visible(corpus):
 
 
 def test_the_coloured_tokens_are_the_loss_mask_of_the_shard(corpus, spark):
-    shards = Shards(corpus.config.tables.shards)
+    shards = Shards(corpus.config.shards)
     found = samples_by_id(corpus)
     for doc_id in ("loud", "calm", "empty"):
         mask_T = shards.read(shards.places(spark, [doc_id])[doc_id]).loss_mask_T
@@ -197,7 +197,7 @@ def test_hidden_tokens_are_marked_and_older_shards_are_called_out(corpus, reposi
     assert "not made from this masked table" in (tmp_path / "tables" / "report.html").read_text(encoding="utf-8")
 
     run_verbs(config, spark, ["export"])
-    shards = Shards(config.tables.shards)
+    shards = Shards(config.shards)
     scores, masked = (config.tables.table(name).read(spark) for name in ("scores", "masked"))
     (row,) = read_rows(scores, masked, ["capitals"], "text", ["loud"])
     sample = exported_sample(row, shards.read(shards.places(spark, ["loud"])["loud"]), shards, 400)

@@ -75,7 +75,7 @@ def test_the_decision_has_every_span_with_its_text(loud):
 
 
 def test_the_shard_has_the_document_and_its_tokens_without_loss(corpus, loud):
-    shards = Shards(corpus.config.tables.shards)
+    shards = Shards(corpus.config.shards)
     shard = loud["shard"]
     assert shard["manifest"] == shards.manifest.id
     assert [run["text"].strip() for run in shard["without_loss"]] == ["PENICILLIN", "DNA"]
@@ -168,7 +168,7 @@ def batch(corpus):
 def test_a_training_batch_leads_back_to_documents_and_their_bytes(corpus, batch):
     texts = {name: (text or "").encode() for name, text in DOCUMENTS.items()}
     assert {part["sample"] for part in batch["parts"]} == {2, 3}
-    tokenizer = Shards(corpus.config.tables.shards).tokenizer
+    tokenizer = Shards(corpus.config.shards).tokenizer
     for part in batch["parts"]:
         first, end = part["bytes"]
         assert part["source_file"] == "part-0.parquet"

@@ -7,6 +7,7 @@ import pyarrow as pa
 from udfs.read_shard import PROVENANCE
 from udfs.scoring.cascade import Sampling
 from udfs.scoring.scorer import ScorerSettings
+from udfs.storage import PROVIDERS_OWN, StorageConfig
 
 EMPTY = 1  # flag: the document has no token
 WINDOWED = 2  # flag: the document was longer than one window of the classifier
@@ -33,6 +34,7 @@ class ScorePlan:
     text: str
     id: str | None
     scorer: ScorerSettings
+    storage: StorageConfig = PROVIDERS_OWN  # how the source's files are reached
     progress: str | None = None  # the folder of the tasks' heartbeats
     task: int = 0  # the partition's number, by which a heartbeat is named
     sampling: Sampling | None = None  # documents that a cascade scans whatever their probe says

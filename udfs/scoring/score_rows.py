@@ -26,7 +26,7 @@ AHEAD = 2  # batches that each stage may be ahead of the next
 
 def score_splits(plan: ScorePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For Parquet and JSONL: the input's rows are `udfs.reading.split.TASK_SCHEMA`."""
-    parts = (part for split in sent_splits(batches) for part in read_split(split, plan.schema))
+    parts = (part for split in sent_splits(batches) for part in read_split(split, plan.schema, plan.storage))
     yield from _scored(plan, (part if isinstance(part, Faults) else part.batch for part in parts))
 
 

@@ -81,7 +81,8 @@ def test_figures_of_the_devices_are_by_the_time_in_which_each_had_a_task():
     ]
     assert device_figures(beats) == {
         "devices": 2,
-        "tokens_per_s": 23.3,  # 700 tokens, 20 + 5 + 5 s
+        "device_s": 30.0,
+        "tokens_per_s": 23.3,  # 700 tokens in these seconds: 20 + 5 + 5
         "idle_share": 0.5,
         "padding": 0.0175,  # 900 of 916 rows
         "token_budget": 1024,

@@ -9,6 +9,7 @@ import pytest
 from jobs.errors import ConfigError
 from jobs.scoring.snapshot import Work
 from jobs.scoring.watch import Watch, watch_scoring
+from jobs.store import LocalStore
 from udfs.scoring.heartbeat import Heartbeat, write_heartbeat
 from udfs.scoring.meter import Reading
 
@@ -55,7 +56,7 @@ def test_lines_that_cannot_be_written_end_and_the_run_goes_on(tmp_path, caplog):
 
 def test_a_run_leaves_its_json_lines_and_sweeps_what_killed_runs_left(tmp_path):
     (tmp_path / "_progress" / "run-killed").mkdir(parents=True)
-    with watch_scoring(tmp_path, WORK, None) as watch:
+    with watch_scoring(LocalStore(tmp_path), WORK, None) as watch:
         say(watch.folder, 0, 10, done=True)
     assert [path.name for path in (tmp_path / "_progress").iterdir()] == ["score.jsonl"]
     last = json.loads((tmp_path / "_progress" / "score.jsonl").read_text().splitlines()[-1])
@@ -64,12 +65,12 @@ def test_a_run_leaves_its_json_lines_and_sweeps_what_killed_runs_left(tmp_path):
 
 
 def test_json_lines_go_where_the_configuration_says_or_the_run_does_not_begin(tmp_path):
-    with watch_scoring(tmp_path, WORK, str(tmp_path / "lines.jsonl")):
+    with watch_scoring(LocalStore(tmp_path), WORK, str(tmp_path / "lines.jsonl")):
         pass
     assert list((tmp_path / "_progress").iterdir()) == []
     assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == 1
     with (
         pytest.raises(ConfigError, match=r"score.progress_json: .*cannot be written"),
-        watch_scoring(tmp_path, WORK, str(tmp_path / "no" / "folder")),
+        watch_scoring(LocalStore(tmp_path), WORK, str(tmp_path / "no" / "folder")),
     ):
         pass

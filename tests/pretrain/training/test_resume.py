@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
 from pretrain.errors import TrainingError
+from pretrain.shards.manifest import Manifest
 from pretrain.training import checkpoint
 from pretrain.training.config import PretrainConfig
 from pretrain.training.train import train
@@ -122,6 +123,20 @@ def test_run_on_other_shards_is_refused(stopped, write_corpus):
     other = write_corpus(COUNTING[:70], name="other")
     with pytest.raises(TrainingError, match=r"was trained on corpus [0-9a-f]{16}, the shards are now [0-9a-f]{16}"):
         train(config(), other, out, resume=True)
+
+
+def test_a_run_goes_on_with_the_manifest_that_it_began_with_though_a_newer_one_stands_there(stopped):
+    shards, out = stopped
+    old = Manifest.load(shards)
+    old.keep(shards)
+    new = old.model_copy(update={"inputs": old.inputs.model_copy(update={"seed": 9})})
+    new.save(shards)
+    with pytest.raises(TrainingError, match=f"was trained on corpus {old.id}, the shards are now {new.id}"):
+        train(config(manifest=new.id), shards, out, resume=True)
+    assert train(config(), shards, out, resume=True).corpus_id == old.id
+    assert json.loads((out / "config.json").read_text())["pretrain"]["manifest"] == old.id
+    assert train(config(), shards, out.parent / "fresh").corpus_id == new.id
+    assert train(config(manifest=old.id), shards, out.parent / "pinned").corpus_id == old.id
 
 
 def test_new_run_does_not_overwrite_an_unfinished_one(stopped):

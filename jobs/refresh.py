@@ -1,0 +1,125 @@
+"""Verb `refresh`: brings tables and shards up to the source and the configuration, and releases them. Run every night.
+
+It calls `score`, `mask` and `export`, each of which does only what is new to it; a night that died is repaired by
+running it again. With nothing new it ends before a Spark session is opened. Also an application: spark-submit
+jobs/refresh.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs import export, mask, score
+from jobs.errors import executor_errors
+from jobs.ledger import Ledger
+from jobs.refreshing import gate
+from jobs.refreshing.device_use import device_use
+from jobs.refreshing.differences import source_changes
+from jobs.refreshing.lock import Lock, locked
+from jobs.refreshing.new_release import Figures, new_release
+from jobs.refreshing.night import Night, Step
+from jobs.refreshing.plan import Plan, plan
+from jobs.refreshing.recorder import Recorder, recorded
+from jobs.refreshing.release import Release, newest_release
+from jobs.refreshing.report.kept import reported
+from jobs.refreshing.report.publish import publish
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from jobs.config import Config
+
+Session = Callable[[], "SparkSession"]
+"""Opens the session where there is none; a night with nothing to do never calls it."""
+
+
+def run(config: "Config", session: Session, *, replay: bool = False) -> Night:
+    """One night. `replay`: source files with rows that could not be scored are scored again.
+
+    Raises BusyError when another refresh runs, QuarantineError above the tolerance, and what the verbs raise; all but
+    the first leave their words in refresh.json.
+    """
+    with (
+        locked(config.tables.store, config.refresh.lock_lease_s, "refresh") as lock,
+        recorded(config) as recorder,
+    ):
+        again = gate.replayed(config, session()) if replay else []
+        found = plan(config, replay=bool(again))
+        recorder.note(release=found.previous.version if found.previous else None)
+        return _Night(config=config, session=session, lock=lock, recorder=recorder, plan=found, again=again).run()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Night:
+    """The steps of one night; each returns the figures of the corpus as it left them."""
+
+    config: "Config"
+    session: Session
+    lock: Lock
+    recorder: Recorder
+    plan: Plan
+    again: list[str]
+
+    def run(self) -> Night:
+        steps: dict[Step, Callable[[Figures], Figures]] = {
+            "score": self._score,
+            "mask": self._mask,
+            "export": self._export,
+        }
+        figures = Figures.of(self.plan.previous)
+        for name, work in steps.items():
+            if name in self.plan.due:
+                self.lock.check()
+                with self.recorder.step(name), executor_errors(name):
+                    figures = work(figures)
+        made = self._release(figures) if "release" in self.plan.due else None
+        release = made or self.plan.previous
+        assert release is not None, "without a release every step is due"
+        return self._report(release)
+
+    def _score(self, figures: Figures) -> Figures:
+        config, spark = self.config, self.session()
+        result = score.run(config, spark, again=self.again, deleted=config.refresh.deleted, gate=False)
+        files = result.get("sources", {})
+        self.recorder.note(
+            scored=tuple(sorted(name for kind in ("new", "changed", "again") for name in files.get(kind, ()))),
+            device=device_use(result.get("device"), config.score.cost),
+        )
+        measured, by_file = gate.measure(config, spark, self.plan.previous)
+        self.recorder.note(gate=measured)
+        gate.refuse(config, measured, by_file)
+        return figures.scored(result)
+
+    def _mask(self, figures: Figures) -> Figures:
+        return figures.masked(mask.run(self.config, self.session()))
+
+    def _export(self, figures: Figures) -> Figures:
+        return figures.exported(export.run(self.config, self.session()))
+
+    def _release(self, figures: Figures) -> Release | None:
+        self.lock.check()
+        with self.recorder.step("release"):
+            return new_release(self.config, self.plan, figures)
+
+    def _report(self, release: Release) -> Night:
+        """Tells of the release, also of one whose night died before that."""
+        store, recorder = self.config.tables.store, self.recorder
+        previous = newest_release(store, release.variant, before=release.version)
+        told = reported(store, release.version)
+        compared = release if told else previous
+        changes = source_changes(_ledger(self.config, release), _ledger(self.config, compared), self.plan.sources)
+        recorder.of_release(release, previous, changes)
+        if told:
+            return publish(self.config, None, release, previous, recorder.ended("nothing_new"))
+        with recorder.step("report"), executor_errors("report"):
+            return publish(self.config, self.session(), release, previous, recorder.ended("done"))
+
+
+def _ledger(config: "Config", release: Release | None) -> Ledger | None:
+    return Ledger.load(config.tables.store, release.ledger) if release and release.ledger else None
+
+
+if __name__ == "__main__":
+    from jobs.cli import application
+
+    application("refresh")

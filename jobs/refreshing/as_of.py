@@ -1,0 +1,90 @@
+"""A past release: what it holds, what of it is still there, and its shards made again from that."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.ledger import FOLDER as LEDGERS
+from jobs.ledger import Ledger
+from jobs.refreshing.release import Release, newest_release
+from jobs.refreshing.sources import broken
+from jobs.tables import TablesConfig
+from pretrain.shards.manifest import Manifest, ManifestError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from jobs.config import Config
+
+
+def show(config: "Config", version: int) -> dict[str, Any]:
+    """The release with its source files, and whether each part of it can still be read. Opens no Spark session.
+
+    Raises InputError when there is no such release.
+    """
+    store, release = config.tables.store, Release.load(config.tables.store, version)
+    past = of_variant(config, release)
+    newest = newest_release(store, release.variant)
+    ledger = Ledger.load(store, release.ledger) if release.ledger and _ledger_is_there(config, release) else None
+    there: dict[str, bool | None] = {
+        f"{name} version {number}": number in past.tables.table(name).versions()
+        for name, number in release.tables.items()
+    }
+    if release.ledger:
+        there[f"ledger {release.ledger}"] = ledger is not None
+    there |= _shards(past.shards, release.manifest)
+    return {
+        "release": release.model_dump(mode="json"),
+        "newest": newest is not None and newest.version == version,
+        "files": {} if ledger is None else {name: source.version for name, source in ledger.sources.items()},
+        "broken": broken(ledger),
+        "there": there,
+        "lines": _lines(release, there),
+    }
+
+
+def rebuild(config: "Config", session: "Callable[[], SparkSession]", version: int, folder: Path) -> dict[str, Any]:
+    """Makes exactly the release's manifest and shards in a folder, new or empty.
+
+    Raises InputError when there is no such release, or the tables that it names are gone or make other shards.
+    """
+    from jobs.exporting.rebuild import rebuild as make
+
+    release = Release.load(config.tables.store, version)
+    past = of_variant(config, release)
+    return make(past, session(), release.manifest, release.tables["masked"], folder)
+
+
+def of_variant(config: "Config", release: Release) -> "Config":
+    """The configuration with the variant of tables that the release is of."""
+    tables = TablesConfig(root=config.tables.root, format=config.tables.format, variant=release.variant)
+    return config.model_copy(update={"tables": tables})
+
+
+def _ledger_is_there(config: "Config", release: Release) -> bool:
+    return config.tables.store.exists(f"{LEDGERS}/{release.ledger}.parquet")
+
+
+def _shards(folder: Path, manifest: str) -> dict[str, bool | None]:
+    """Whether the manifest and all its files are in the shard folder; None where the manifest could not be asked."""
+    try:
+        files = Manifest.load(folder, manifest).files()
+    except ManifestError:
+        return {f"manifest {manifest}": False, "shards": None}
+    return {f"manifest {manifest}": True, "shards": all((folder / name).is_file() for name in files)}
+
+
+def _lines(release: Release, there: dict[str, bool | None]) -> list[str]:
+    said = {True: "there", False: "gone", None: "unknown"}
+    counts = ", ".join(f"{name} {count:,}" for name, count in release.documents.items())
+    width = max(map(len, there))
+    return [
+        f"release {release.version} of {release.made_at:%Y-%m-%d %H:%M:%S} UTC"
+        + (f", variant {release.variant}" if release.variant else ""),
+        f"  sources    {release.sources:,}, of which {release.broken:,} could not be taken",
+        f"  documents  {counts}",
+        f"  tokens     {release.tokens:,}, with a loss {release.loss_tokens:,}",
+        f"  rules      {release.rule_id}",
+        *(f"  bundle     {policy}: {release.bundle_names[policy]} {id}" for policy, id in release.bundles.items()),
+        *(f"  {name:<{width}}  {said[state]}" for name, state in there.items()),
+    ]

@@ -1,0 +1,77 @@
+"""What a night has to do, seen without Spark and without opening a file of the source: its listing and the
+configuration against the newest release, the newest ledger and the tables' newest commits.
+
+A step is due where something that it follows from is not what the release names. All steps after it are due too, and
+each looks for itself whether there is something to do: so a night that was killed anywhere is taken up by the next.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.exporting.current import is_current
+from jobs.refreshing.ids import Ids
+from jobs.refreshing.night import Step
+from jobs.refreshing.release import Release, newest_release
+from jobs.refreshing.report.kept import reported
+from jobs.refreshing.sources import Sources, look_at_sources
+
+if TYPE_CHECKING:
+    from jobs.config import Config
+
+STEPS: tuple[Step, ...] = ("score", "mask", "export", "release", "report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`due` are the steps of a night in order, each with its reason; nothing is due where nothing is new."""
+
+    ids: Ids
+    previous: Release | None
+    sources: Sources
+    due: dict[Step, str]
+
+
+def plan(config: "Config", replay: bool = False) -> Plan:
+    """Looks at everything. `replay`: scoring is due in any case. Raises ConfigError, InputError."""
+    ids, previous = Ids.of(config), newest_release(config.tables.store, config.tables.variant)
+    sources = look_at_sources(config)
+    return Plan(ids=ids, previous=previous, sources=sources, due=_due(config, ids, previous, sources, replay))
+
+
+def _due(config: "Config", ids: Ids, previous: Release | None, sources: Sources, replay: bool) -> dict[Step, str]:
+    if replay:
+        first: tuple[Step, str] | None = ("score", "--replay")
+    elif previous is None:
+        first = ("score", "there is no release yet")
+    else:
+        first = next(_reasons(config, ids, previous, sources), None)
+    if first is None:
+        return {}
+    step, why = first
+    return {step: why, **{later: f"after {step}" for later in STEPS[STEPS.index(step) + 1 :]}}
+
+
+def _reasons(config: "Config", ids: Ids, previous: Release, sources: Sources) -> Iterator[tuple[Step, str]]:
+    """Why a step is due, those of earlier steps first."""
+    if ids.score != previous.score_id:
+        yield "score", f"score settings are {ids.score}, those of release {previous.version} {previous.score_id}"
+    if sources.version != previous.source_version or (sources.changes is not None and sources.changes.any):
+        yield "score", f"source: {sources}"
+    yield from _moved(config, previous, "scores", "score")
+    if ids.rules.rule_id != previous.rule_id:
+        yield "mask", f"rules are {ids.rules.rule_id}, those of release {previous.version} {previous.rule_id}"
+    yield from _moved(config, previous, "masked", "mask")
+    if ids.export != previous.export_id:
+        yield "export", f"export settings are {ids.export}, those of release {previous.version} {previous.export_id}"
+    if not is_current(config, previous.manifest):
+        yield "export", f"the shards are not those of release {previous.version}, {previous.manifest}"
+    if not reported(config.tables.store, previous.version):
+        yield "report", f"no page was written for release {previous.version}"
+
+
+def _moved(config: "Config", previous: Release, table: str, step: Step) -> Iterator[tuple[Step, str]]:
+    commit = config.tables.table(table).commit()
+    version = None if commit is None else commit.version
+    if version != previous.tables[table]:
+        yield step, f"{table} is at version {version}, release {previous.version} names {previous.tables[table]}"

@@ -1,0 +1,143 @@
+"""The end of a night: `reports/<release>.json`, `refresh.html`, `metrics.prom`, `refresh.json` last, then the hook.
+
+The tables are committed before this runs, so nothing in here can harm them: what does not work is a warning in
+refresh.json and on standard error, not a failed night. A report that could not be made is made by the next night.
+"""
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from jobs.errors import InputError, VerbError
+from jobs.refreshing.night import FILE_NAME, Night
+from jobs.refreshing.release import Release, newest_release, releases
+from jobs.refreshing.report.facts import NightFile
+from jobs.refreshing.report.hook import run_hook
+from jobs.refreshing.report.kept import FOLDER, ReportFile
+from jobs.refreshing.report.metrics import exposition
+from jobs.refreshing.report.page import page
+from pretrain.hashed_file import replace_file
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from jobs.config import Config
+    from jobs.store import Store
+
+PAGE, METRICS = "refresh.html", "metrics.prom"
+
+log = logging.getLogger(__name__)
+
+
+def publish(
+    config: "Config", spark: "SparkSession | None", release: Release, previous: Release | None, night: Night
+) -> NightFile:
+    """Tells about a night that ended well, `done` or `nothing_new`: all files named above, refresh.json among them.
+
+    Args:
+        spark: None where none is open: a report that is missing (`kept.reported`) stays so, and the page says that.
+        release, previous: the newest release of this `tables.variant` and the one before it, None for the first.
+
+    Returns what refresh.json holds. Raises OSError where tables.root cannot be written.
+    """
+    store, began, warnings = config.tables.store, time.monotonic(), []
+    file = ReportFile.load(store, release.version)
+    if file is None and spark is not None:
+        try:
+            file = _gathered(config, spark, release, previous, night)
+        except InputError as error:
+            warnings.append(f"the report of release {release.version} was not made: {error}")
+        night = night.model_copy(
+            update={"seconds": {**night.seconds, "report": time.monotonic() - began}, "ended_at": datetime.now(UTC)}
+        )
+    _sweep(store)
+    return _tell(config, release, file, night, night.ended_at, warnings)
+
+
+def publish_failure(config: "Config", night: Night) -> NightFile | None:
+    """Tells about a night that failed: the same files, with what was last known of the newest release.
+
+    Call it where the error is handled, which is then raised again: nothing that fails in here hides it. Returns None
+    where tables.root cannot be read or written.
+    """
+    store = config.tables.store
+    try:
+        release = newest_release(store, config.tables.variant)
+        file = ReportFile.load(store, release.version) if release else None
+        return _tell(config, release, file, night, _last_success(store, release), [])
+    except (OSError, VerbError) as error:
+        log.warning("the failed night could not be told in %s: %s", store.uri(FILE_NAME), error)
+        return None
+
+
+def _gathered(
+    config: "Config", spark: "SparkSession", release: Release, previous: Release | None, night: Night
+) -> ReportFile:
+    from jobs.refreshing.report.gather import gather
+
+    file = gather(config, spark, release, previous, night.sources)
+    file.save(config.tables.store)
+    return file
+
+
+def _tell(
+    config: "Config",
+    release: Release | None,
+    file: ReportFile | None,
+    night: Night,
+    success: datetime | None,
+    warnings: list[str],
+) -> NightFile:
+    store, refresh = config.tables.store, config.refresh
+    told = NightFile(
+        **night.model_dump(), last_success_at=success, report=file and file.report, warnings=tuple(warnings)
+    )
+    score = config.score
+    priced = score.cost.dollars_per_device_hour is not None
+    metrics = exposition(_labels(config), told, release, tolerance=score.quarantine_tolerance, priced=priced).encode()
+    store.write(METRICS, metrics)
+    if refresh.metrics_file and (trouble := _copied(metrics, Path(refresh.metrics_file))):
+        told = told.model_copy(update={"warnings": (*told.warnings, trouble)})
+    places = {"corpus": config.source.path, "root": config.tables.root}
+    store.write(PAGE, page(told, release, file, **places, drift=refresh.drift).encode())
+    content = (told.model_dump_json(indent=2) + "\n").encode()
+    store.write(FILE_NAME, content)
+    if refresh.hook and (trouble := run_hook(refresh.hook, content, refresh.hook_timeout_s)):
+        told = told.model_copy(update={"warnings": (*told.warnings, trouble)})
+    for warning in told.warnings:
+        log.warning("%s", warning)
+    return told
+
+
+def _labels(config: "Config") -> dict[str, str]:
+    """What tells this corpus's samples from another's on the same machine."""
+    variant = config.tables.variant
+    return {"root": config.tables.root} | ({"variant": variant} if variant else {})
+
+
+def _copied(metrics: bytes, path: Path) -> str | None:
+    try:
+        replace_file(path, metrics)
+    except OSError as error:
+        return f"refresh.metrics_file: {path} cannot be written: {error.strerror}; make the folder, or name another one"
+    return None
+
+
+def _last_success(store: "Store", release: Release | None) -> datetime | None:
+    """As the last refresh.json says; where that is gone or damaged, the time of the newest release."""
+    try:
+        return NightFile.model_validate_json(store.read(FILE_NAME)).last_success_at
+    except (FileNotFoundError, ValidationError):
+        return release.made_at if release else None
+
+
+def _sweep(store: "Store") -> None:
+    """Removes the reports of releases that were vacuumed."""
+    kept = {f"{version:08d}.json" for version in releases(store)}
+    for name in store.names(FOLDER):
+        if name not in kept:
+            store.delete(f"{FOLDER}/{name}")

@@ -1,0 +1,54 @@
+"""The source as it is listed, against the newest ledger; nothing in it is opened."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.ledger import Ledger
+from jobs.scoring.changes import Changes, changes
+from jobs.scoring.source import source_path
+from jobs.store import open_store
+
+if TYPE_CHECKING:
+    from jobs.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Files against the ledger, or for a Delta source, which has no files of its own, its version."""
+
+    changes: Changes | None
+    ledger: Ledger | None
+    version: str | None
+
+    def __str__(self) -> str:
+        if self.changes is None:
+            return f"version {self.version}"
+        counts = {name: len(getattr(self.changes, name)) for name in ("new", "changed", "gone", "missing", "kept")}
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def look_at_sources(config: "Config") -> Sources:
+    """Lists the source. Raises InputError: nothing there, or the ledger is missing."""
+    if config.source.format == "delta":
+        return Sources(changes=None, ledger=None, version=_delta_version(config))
+    ledger = newest_ledger(config)
+    return Sources(changes=changes(config.source, ledger, (), config.refresh.deleted), ledger=ledger, version=None)
+
+
+def newest_ledger(config: "Config") -> Ledger | None:
+    """The ledger of the scores that stand; None before the first, and for a source of format delta."""
+    commit = config.tables.table("scores").commit()
+    return Ledger.load(config.tables.store, commit.ledger) if commit and commit.ledger else None
+
+
+def broken(ledger: Ledger | None) -> dict[str, str]:
+    """Files that could not be taken, to "reason: detail"."""
+    sources = {} if ledger is None else ledger.sources
+    return {name: f"{source.fault}: {source.detail}" for name, source in sources.items() if source.fault}
+
+
+def _delta_version(config: "Config") -> str | None:
+    """The newest version in a Delta source's log; None where there is no log, which scoring says better."""
+    log = open_store(source_path(config.source)).names("_delta_log")
+    numbers = [name.removesuffix(".json") for name in log if name.endswith(".json")]
+    return str(int(max(numbers))) if numbers else None

@@ -1,0 +1,65 @@
+"""The verb `refresh` on a small corpus: which steps run, what is released, what a night says."""
+
+import json
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from jobs import refresh
+from jobs.errors import BusyError, InputError
+from jobs.refreshing.lock import locked
+from tests.corpora import write_corpus
+from tests.nights import no_session
+
+
+def said(tmp_path) -> dict:
+    return json.loads((tmp_path / "tables" / "refresh.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["parquet", "delta"])
+def test_the_first_night_does_everything_the_second_nothing_and_a_third_what_is_new(format, configure, tmp_path, spark):
+    write_corpus(tmp_path / "source", files=2)
+    config = configure(f"tables.format={format}")
+    night = refresh.run(config, lambda: spark)
+    assert (night.state, night.release, night.previous) == ("done", 1, None)
+    assert night.ran == ("score", "mask", "export", "release", "report")
+    assert night.scored == night.sources.new == ("part-00000.parquet", "part-00001.parquet")
+    assert (night.documents["in"], night.documents["quarantine"]) == (24, 0)
+    assert night.device is not None
+    assert night.device.device_s > 0
+
+    idle = refresh.run(config, no_session)
+    assert (idle.state, idle.release, idle.ran, idle.scored, idle.sources.kept) == ("nothing_new", 1, (), (), 2)
+    assert (said(tmp_path)["state"], said(tmp_path)["release"]) == ("nothing_new", 1)
+    assert idle.documents == night.documents
+
+    os.utime(tmp_path / "source" / "part-00001.parquet")
+    write_corpus(tmp_path / "source", files=1)
+    touched = refresh.run(config, lambda: spark)
+    assert touched.scored == touched.sources.changed == ("part-00000.parquet", "part-00001.parquet")
+    assert touched.documents == night.documents
+
+    other = configure(f"tables.format={format}", "export.pad_vocabulary_to=512")
+    shards = refresh.run(other, lambda: spark)
+    assert (shards.ran, shards.release) == (("export", "release", "report"), 3)
+    assert refresh.run(other, no_session).state == "nothing_new"
+
+
+def test_a_night_that_fails_says_so_in_refresh_json(configure, tmp_path):
+    before = datetime.now(UTC)
+    with pytest.raises(InputError, match=r"source\.path: .* does not exist"):
+        refresh.run(configure(), no_session)
+    told = said(tmp_path)
+    assert (told["state"], told["error_kind"], told["exit_code"], told["release"]) == ("failed", "InputError", 2, None)
+    assert "source.path" in told["error"]
+    assert datetime.fromisoformat(told["started_at"]) >= before
+
+
+def test_a_night_that_finds_the_lock_taken_leaves_refresh_json_to_the_holder(configure, tmp_path):
+    write_corpus(tmp_path / "source")
+    config = configure()
+    with locked(config.tables.store, 300, "refresh"), pytest.raises(BusyError, match="wait until it is done"):
+        refresh.run(config, no_session)
+    assert not (tmp_path / "tables" / "refresh.json").exists()
