@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes $SPARK_HOME of the installed pyspark wheel, with the Delta connector and further connectors among its jars.
+# Makes $SPARK_HOME of the installed pyspark wheel, with the connectors to Delta and S3, and further ones, among its jars.
 #   install_spark.sh [MAVEN_COORDINATES, separated by commas]
 # The jars come by Maven while the image is built; a session that is started from it fetches nothing.
 set -euo pipefail
@@ -18,17 +18,17 @@ python3 - "$ivy" "$packages" <<'PYTHON'
 import sys
 
 from jobs.session import SHIPPED_WITH_SPARK, SparkConfig, delta_package, open_session
+from jobs.store_connector import with_connector
+from udfs.storage import StorageConfig
 
 ivy, packages = sys.argv[1:]
-# Of Hadoop only what Spark ships is left out: its connectors to object stores have the same group.
-shipped = SHIPPED_WITH_SPARK.replace(
-    "org.apache.hadoop:*", "org.apache.hadoop:hadoop-client-api,org.apache.hadoop:hadoop-client-runtime"
-)
-settings = {
-    "spark.jars.ivy": ivy,
-    "spark.jars.packages": ",".join(filter(None, [delta_package(), packages])),
-    "spark.jars.excludes": shipped,
-}
-open_session(SparkConfig(master="local[1]", conf=settings), delta=True).stop()
+delta = {"spark.jars.packages": delta_package(), "spark.jars.excludes": SHIPPED_WITH_SPARK}
+settings = with_connector(delta, [("s3a://any", StorageConfig())])
+settings["spark.jars.packages"] += f",{packages}" if packages else ""
+open_session(SparkConfig(master="local[1]", conf={**settings, "spark.jars.ivy": ivy}), delta=True).stop()
 PYTHON
-cp "$ivy"/jars/*.jar "$wheel/jars/"
+# Ivy puts the group before the name, and connectors are looked for by their name.
+for jar in "$ivy"/jars/*.jar; do
+    name=$(basename "$jar")
+    cp --no-clobber "$jar" "$wheel/jars/${name#*_}"
+done

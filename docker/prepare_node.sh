@@ -22,11 +22,11 @@ as_root mount -t nfs4 -o nfsvers=4.1,hard,timeo=600,retrans=2 "$export" /data
 as_root chown "$(id -u)" "$home"
 
 case $folder in
-    s3://*) aws s3 cp --quiet --recursive "$folder" "$home" ;;
-    gs://*) gcloud storage cp --recursive "$folder/*" "$home" ;;
+    s3://*) extras=score,s3 && aws s3 cp --quiet --recursive "$folder" "$home" ;;
+    gs://*) extras=score,gcs && gcloud storage cp --recursive "$folder/*" "$home" ;;
     *) echo "prepare_node.sh: $folder is neither s3:// nor gs://" >&2; exit 2 ;;
 esac
 chmod +x "$home/discover_gpus.sh"
 python3.11 -m venv "$home"
 wheels=("$home"/tokensieve-*.whl)
-"$home/bin/pip" install --quiet --constraint "$home/constraints.txt" "${wheels[-1]}[score]" pandas
+"$home/bin/pip" install --quiet --constraint "$home/constraints.txt" "${wheels[-1]}[$extras]" pandas

@@ -307,7 +307,7 @@ def main() -> None:
 
 
 def task() -> None:
-    """Entry point for Databricks' wheel tasks, which take any SystemExit for a failure: only failures raise one here."""
+    """Entry point for Databricks' wheel tasks: these take any SystemExit for a failure, so only failures raise one."""
     code = app(standalone_mode=False)
     if code:
         raise SystemExit(code)

@@ -39,9 +39,10 @@ def run_verb(verb: Verb, config: "Config | LabelConfig") -> dict[str, Any]:
         return getattr(import_module(verb.module), verb.function)(config)
     from jobs.errors import executor_errors
     from jobs.progress import watch_tasks
+    from jobs.refreshing.alone import alone
 
     spark = session(config)
-    with watch_tasks(spark, verb.name), executor_errors(verb.name):
+    with alone(config.tables, verb.name), watch_tasks(spark, verb.name), executor_errors(verb.name):
         return getattr(import_module(verb.module), verb.function)(config, spark)
 
 

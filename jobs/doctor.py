@@ -97,7 +97,9 @@ def _package(name: str, *, extra: str, needed: bool = True) -> Check:
 
 
 def _delta_jars(config: "Config", needed: bool) -> Check:
-    """Jars in `spark.delta_jars`, or in the cache that Maven downloads go to."""
+    """Jars in `spark.delta_jars`, or among Spark's own, or in the cache that Maven downloads go to."""
+    from jobs.store_connector import spark_jars
+
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return Check(name="delta jars", ok=True, found="built into the platform", needed=needed)
     if config.spark.delta_jars:
@@ -106,7 +108,7 @@ def _delta_jars(config: "Config", needed: bool) -> Check:
     else:
         configured = config.spark.conf.get("spark.jars.ivy")
         ivy = [Path(configured)] if configured else [Path.home() / ".ivy2.5.2", Path.home() / ".ivy2"]
-        folders = [one / "jars" for one in ivy]
+        folders = [spark_jars(), *(one / "jars" for one in ivy)]
         advice = "the first session fetches them by Maven; without a network set spark.delta_jars to a folder of them"
     jars = [jar for folder in folders for jar in sorted(folder.glob("*delta-spark_*.jar"))]
     found = ", ".join(jar.name for jar in jars) or f"none in {', '.join(map(str, folders))}"

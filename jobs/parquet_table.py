@@ -1,8 +1,8 @@
 """A table as Parquet: `batch=<id>/` folders of data, and a commit file that says which of them are the table.
 
-`<table>/_commits/<version>.json` is put if absent; that file is the commit. It lists the folders with the source files in
-each, and those of them whose rows have been replaced since: readers leave these rows out, and compaction writes the rest
-anew. Folders that no commit lists are of killed jobs, and nobody reads them.
+`<table>/_commits/<version>.json` is put if absent; that file is the commit. It lists the folders with the source files
+in each, and those of them whose rows have been replaced since: readers leave these rows out, and compaction writes the
+rest anew. Folders that no commit lists are of killed jobs, and nobody reads them.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Which version of the table `quarantine` belongs to a version of `scores`: the commit of `scores` says it.
 
-`scores` commits last, so its commit is the one that counts: a quarantine that a killed run left behind is not looked at.
+`scores` commits last, so its commit is the one that counts: a quarantine that a killed run left is not looked at.
 """
 
 from typing import TYPE_CHECKING

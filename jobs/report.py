@@ -38,14 +38,12 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     Raises InputError when a table is missing, BalanceError when documents were lost, ManifestError, CorruptShardError.
     """
     from jobs.reporting.page import page
-    from pretrain.hashed_file import replace_file
 
     facts = gather(config, spark)
     content = page(facts).encode()
-    path = config.tables.folder / FILE_NAME
-    replace_file(path, content)
+    config.tables.store.write(FILE_NAME, content)
     return {
-        "path": str(path),
+        "path": config.tables.store.uri(FILE_NAME),
         "bytes": len(content),
         "documents": facts.documents,
         "reasons": facts.quarantine,

@@ -1,8 +1,8 @@
 """Verb `score`: source in, tables `scores` and `quarantine` out. The only verb that runs a classifier.
 
-Files that are new or changed since the table was written are read; another classifier or column means all of them. The
-pass (jobs/scoring/scan.py) is persisted on disk between its two tables, which costs one local copy of that text. Also an
-application: spark-submit jobs/score.py.
+Files that are new or changed since the table was written are read; another classifier or column means all of them.
+The pass (jobs/scoring/scan.py) is persisted on disk between its two tables, which costs one local copy of that text.
+Also an application: spark-submit jobs/score.py.
 """
 
 from collections.abc import Collection

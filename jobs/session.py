@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from jobs.connect import connected
 from jobs.errors import ConfigError, InputError
 from jobs.ship_code import ship_code
-from jobs.store_connector import Place, connector_settings, with_connector
+from jobs.store_connector import Place, connector_settings, spark_jars, with_connector
 from udfs.storage import credentials_error
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _delta_settings(config: SparkConfig) -> dict[str, str]:
         if not jars:
             raise InputError(f"spark.delta_jars: no jar in {config.delta_jars}")
         return DELTA_SETTINGS | {"spark.jars": ",".join(jars)}
-    if any(Path(os.environ.get("SPARK_HOME", "/nowhere"), "jars").glob("*delta-spark_*.jar")):
+    if any(spark_jars().glob("*delta-spark_*.jar")):
         return DELTA_SETTINGS
     return DELTA_SETTINGS | {"spark.jars.packages": delta_package(), "spark.jars.excludes": SHIPPED_WITH_SPARK}
 

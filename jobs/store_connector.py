@@ -83,7 +83,7 @@ def connector_packages(places: Iterable[Place]) -> list[str]:
 
     Nothing where no place is on S3, where the connector is there, as on EMR and Dataproc, and where Spark is elsewhere.
     """
-    jars = _spark_jars()
+    jars = spark_jars()
     if not s3_places(places) or list(jars.glob("hadoop-aws*.jar")):
         return []
     hadoop = next((jar.stem.rpartition("-")[2] for jar in jars.glob("hadoop-client-api-*.jar")), None)
@@ -94,7 +94,7 @@ def connector_packages(places: Iterable[Place]) -> list[str]:
     return [f"org.apache.hadoop:hadoop-aws:{hadoop}", *parts]
 
 
-def _spark_jars() -> Path:
+def spark_jars() -> Path:
     """The folder of the jars of the Spark that would be started here, which need not exist."""
     home = os.environ.get("SPARK_HOME")
     found = find_spec("pyspark")

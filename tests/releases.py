@@ -1,6 +1,8 @@
-"""Release records for tests of what reads them, of the tables as they stand."""
+"""Release records of the tables as they stand, and folders of training runs, for tests of what reads them."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 from jobs.config import Config
 from jobs.quarantine import pinned_version
@@ -36,3 +38,10 @@ def release_now(config: Config) -> Release:
     )
     assert release.create(config.tables.store)
     return release
+
+
+def write_stopped_run(folder: Path, corpus_id: str) -> Path:
+    """A run that has stopped after a checkpoint."""
+    (folder / "checkpoints" / "step-00000004").mkdir(parents=True)
+    (folder / "checkpoints" / "step-00000004" / "complete.json").write_text(json.dumps({"corpus_id": corpus_id}))
+    return folder

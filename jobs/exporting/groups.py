@@ -61,7 +61,7 @@ def _compare(groups: tuple[Group, ...], sources: Sources, damaged: Set[str]) -> 
     kept, again, known, gone = [], [], set(), 0
     for group in groups:
         now = {name: sources[name] for name in group.sources if name in sources}
-        known |= now.keys()
+        known.update(now)
         if now == group.sources and group.name not in damaged:
             kept.append(group)
         elif now:

@@ -1,8 +1,9 @@
-"""Which manifests stay beside the newest one: those that releases name, and the one that a run is pinned to."""
+"""Which manifests stay beside the newest: those that releases name, and those that runs read which have not ended."""
 
 from typing import TYPE_CHECKING
 
 from jobs.refreshing.release import Release, releases
+from jobs.tracing.runs import known_runs
 
 if TYPE_CHECKING:
     from jobs.config import Config
@@ -16,5 +17,6 @@ def pinned_manifests(store: "Store") -> set[str]:
 
 def manifests_to_keep(config: "Config") -> set[str]:
     """The ids that `sweep` shall keep, beside the newest. Raises InputError."""
-    pinned = config.pretrain.manifest if config.pretrain else None
-    return pinned_manifests(config.tables.store) | ({pinned} if pinned else set())
+    pinned = {config.pretrain.manifest} if config.pretrain and config.pretrain.manifest else set()
+    running = {id for run in known_runs(config) if not run.ended for id in run.manifests}
+    return pinned_manifests(config.tables.store) | pinned | running

@@ -25,8 +25,8 @@ class RefreshConfig(BaseModel):
     """Versions of further releases that it keeps, such as those of training runs."""
     drift: DriftConfig = DriftConfig()
     metrics_file: str | None = Field(default=None, pattern=r"\.prom$")
-    """A copy of `<tables.root>/metrics.prom` on this machine, such as in the folder of node_exporter's textfile collector,
-    which reads only names that end in .prom."""
+    """A copy of `<tables.root>/metrics.prom` on this machine, such as in the folder of node_exporter's textfile
+    collector, which reads only names that end in .prom."""
     hook: tuple[str, ...] = ()
     """A command with its arguments, run at the end of each night with refresh.json on standard input; no shell."""
     hook_timeout_s: float = Field(default=60, gt=0)

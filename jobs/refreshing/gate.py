@@ -1,12 +1,14 @@
 """The tolerance of a night: how many of the documents that it brought may be quarantined before it fails loudly.
 
-Only source files written since the previous release count, so that a bad shard is not hidden by a large corpus, and a
-corpus with many known faults does not fail every night. Without a release in between the next night asks again.
+Only source files written since the previous release count, so that a bad shard is not hidden by a large corpus, and of
+them only what is not in that release's quarantine already: a replay that mends nothing is no worse than before. Without
+a release in between the next night asks again.
 """
 
 from typing import TYPE_CHECKING
 
 from jobs.errors import QuarantineError
+from jobs.ledger import Ledger
 from jobs.quarantine import read_quarantine
 from jobs.refreshing.night import Gate
 from jobs.refreshing.release import Release
@@ -17,21 +19,22 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from jobs.config import Config
-    from jobs.ledger import Ledger
 
 WORST = 3  # source files that the error names
 
 
 def measure(config: "Config", spark: "SparkSession", previous: Release | None) -> tuple[Gate, dict[str, int]]:
     """What was quarantined since the previous release, and of that how much by source file, most first."""
-    ledger = newest_ledger(config)
-    written = None if ledger is None else _written(ledger, previous)
-    commit = config.tables.table("scores").commit()
-    assert commit is not None
-    documents = commit.counts["in"] if ledger is None else _documents(ledger, written)
-    by_file = {} if written == set() else _by_file(read_quarantine(config.tables, spark), written)
-    gate = Gate(documents=documents, quarantined=sum(by_file.values()), tolerance=config.score.quarantine_tolerance)
-    return gate, by_file
+    ledger, rows = newest_ledger(config), read_quarantine(config.tables, spark)
+    if ledger is None:
+        commit = config.tables.table("scores").commit()
+        documents = 0 if commit is None else commit.counts["in"]
+        return _gate(config, documents, rows)
+    if previous is None:
+        return _gate(config, ledger.documents, rows)
+    written = {name for name, source in ledger.sources.items() if source.written > previous.tables["scores"]}
+    documents = sum(ledger.sources[name].documents for name in written)
+    return _gate(config, documents, _new(config, spark, rows, ledger, written, previous))
 
 
 def refuse(config: "Config", gate: Gate, by_file: dict[str, int]) -> None:
@@ -56,20 +59,23 @@ def replayed(config: "Config", spark: "SparkSession") -> list[str]:
     return sorted(row["source_file"] for row in rows.select("source_file").distinct().collect())
 
 
-def _written(ledger: "Ledger", previous: Release | None) -> set[str] | None:
-    """Source files written since the previous release; None: all, which is not worth a list."""
-    if previous is None:
-        return None
-    return {name for name, source in ledger.sources.items() if source.written > previous.tables["scores"]}
+def _gate(config: "Config", documents: int, rows: "DataFrame") -> tuple[Gate, dict[str, int]]:
+    counts = {row["source_file"]: row["count"] for row in rows.groupBy("source_file").count().collect()}
+    by_file = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    tolerance = config.score.quarantine_tolerance
+    return Gate(documents=documents, quarantined=sum(counts.values()), tolerance=tolerance), by_file
 
 
-def _documents(ledger: "Ledger", written: set[str] | None) -> int:
-    return sum(source.documents for name, source in ledger.sources.items() if written is None or name in written)
-
-
-def _by_file(quarantine: "DataFrame", written: set[str] | None) -> dict[str, int]:
+def _new(
+    config: "Config", spark: "SparkSession", rows: "DataFrame", ledger: Ledger, written: set[str], previous: Release
+) -> "DataFrame":
+    """Quarantined rows of the written files, without those that the previous release has of the same files."""
     from pyspark.sql import functions as F
 
-    rows = quarantine if written is None else quarantine.where(F.col("source_file").isin(sorted(written)))
-    counts = {row["source_file"]: row["count"] for row in rows.groupBy("source_file").count().collect()}
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    then = Ledger.load(config.tables.store, previous.ledger).sources if previous.ledger else {}
+    same = [name for name in written if name in then and then[name].version == ledger.sources[name].version]
+    known = config.tables.table("quarantine").read(spark, previous.tables["quarantine"])
+    known = known.where(F.col("source_file").isin(same)).select("source_file", "source_row", "reason").alias("known")
+    now = rows.where(F.col("source_file").isin(sorted(written))).alias("now")
+    equal = [F.col(f"now.{name}").eqNullSafe(F.col(f"known.{name}")) for name in known.columns]
+    return now.join(known, equal, "left_anti")

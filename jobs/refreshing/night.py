@@ -38,7 +38,8 @@ class SourceChanges(_Record):
 
 
 class Gate(_Record):
-    """Quarantine among the documents of source files that were written since the previous release."""
+    """Quarantine among the documents of source files that were written since the previous release; what that release
+    had in quarantine of the same files does not count."""
 
     documents: int
     quarantined: int

@@ -49,6 +49,6 @@ def broken(ledger: Ledger | None) -> dict[str, str]:
 
 def _delta_version(config: "Config") -> str | None:
     """The newest version in a Delta source's log; None where there is no log, which scoring says better."""
-    log = open_store(source_path(config.source)).names("_delta_log")
+    log = open_store(source_path(config.source), config.source.storage).names("_delta_log")
     numbers = [name.removesuffix(".json") for name in log if name.endswith(".json")]
     return str(int(max(numbers))) if numbers else None

@@ -1,4 +1,4 @@
-"""What a source has become since its table was written: which files are new, changed, gone, and which stay as they are."""
+"""What a source has become since its table was written: which files are new, changed, gone, and which stay."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace

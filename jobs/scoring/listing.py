@@ -59,7 +59,7 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The source's files before anybody opened them: `paths` and `versions` by name, a version "" where it is unknown."""
+    """The source's files before anybody opened them: `paths` and `versions` by name, "" for an unknown version."""
 
     root: str
     paths: dict[str, str]

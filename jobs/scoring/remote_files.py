@@ -29,12 +29,12 @@ def remote_files(uri: str, storage: StorageConfig, suffixes: tuple[str, ...]) ->
         found = _listed(system, path)
     if list(found) == [path]:
         return RemoteFiles(root=_parent(uri), versions={_name(path): version_of(system, found[path])})
-    root, base = (uri, path) if not glob.has_magic(path) else (_fixed(uri), _fixed(path))
-    files = {file[len(base) + 1 :]: about for file, about in found.items() if about["type"] == "file"}
-    if not glob.has_magic(path):
-        files = {name: about for name, about in files.items() if name.endswith(suffixes) and _visible(name)}
+    wild = glob.has_magic(path)
+    root, base = (_fixed(uri), _fixed(path)) if wild else (uri, path)
+    named = {file[len(base) + 1 :]: about for file, about in found.items() if about["type"] == "file"}
+    names = [name for name in sorted(named) if _visible(name, ".") and (wild or _is_data(name, suffixes))]
     with store_errors(uri):
-        return RemoteFiles(root=root, versions={name: version_of(system, files[name]) for name in sorted(files)})
+        return RemoteFiles(root=root, versions={name: version_of(system, named[name]) for name in names})
 
 
 def remote_root(uri: str, storage: StorageConfig) -> str:
@@ -85,6 +85,10 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _visible(name: str) -> bool:
+def _is_data(name: str, suffixes: tuple[str, ...]) -> bool:
     """Hidden files and folders (`_SUCCESS`, `_staging/`) are no data, here as in Spark."""
-    return not any(part.startswith(("_", ".")) for part in name.split("/"))
+    return name.endswith(suffixes) and _visible(name, "_")
+
+
+def _visible(name: str, hidden: str) -> bool:
+    return not any(part.startswith(hidden) for part in name.split("/"))

@@ -63,9 +63,7 @@ class FileScan:
 
     def plan(self, scorer: ScorerSettings) -> ScorePlan:
         listing = self.listing
-        return ScorePlan(
-            schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer, storage=self.storage
-        )
+        return ScorePlan(schema=listing.schema, text=listing.text, id=listing.id, scorer=scorer, storage=self.storage)
 
     def scored(self, spark: "SparkSession", plan: ScorePlan, gpu: GpuTasks) -> "DataFrame":
         if not self.listing.splits:  # nobody is to load a model for nothing
@@ -79,9 +77,7 @@ class FileScan:
     def texts(self, spark: "SparkSession", carried: Carried = ()) -> "DataFrame":
         """The readable part of the source as `ReadPlan.output_schema`. Raises InputError as `_output_schema`."""
         listing = self.listing
-        plan = ReadPlan(
-            schema=listing.schema, text=listing.text, id=listing.id, carried=carried, storage=self.storage
-        )
+        plan = ReadPlan(schema=listing.schema, text=listing.text, id=listing.id, carried=carried, storage=self.storage)
         return self.tasks(spark).mapInArrow(partial(read_splits, plan), schema=_output_schema(plan))
 
     def tasks(self, spark: "SparkSession") -> "DataFrame":
@@ -112,13 +108,14 @@ class TableScan:
     """Delta: Spark reads the snapshot, one whole file a task, so that executors can number its rows."""
 
     def __init__(self, source: SourceConfig, spark: "SparkSession") -> None:
-        from delta.tables import DeltaTable
         from pyspark.errors import AnalysisException
         from pyspark.sql.pandas.types import to_arrow_schema
 
         path, columns = source_path(source), source.columns
         try:
-            version = DeltaTable.forPath(spark, path).history(1).select("version").first()
+            # SQL, since delta.tables.DeltaTable needs a plug-in of its own over Spark Connect.
+            history = spark.sql("DESCRIBE HISTORY delta.`{}` LIMIT 1".format(path.replace("`", "``")))
+            version = history.select("version").first()
         except AnalysisException as error:
             raise InputError(f"source.path: {source.path} is not a Delta table: {error}") from error
         assert version is not None

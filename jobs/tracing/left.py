@@ -90,7 +90,7 @@ def left_lines(doc_id: str, left: Left) -> list[str]:
     for run in left.runs:
         verdict = "not known, its manifest is no longer kept" if run.had_it is None else verdicts[run.had_it]
         found.append(f"  run         {run.folder}, corpus {run.corpus_id}: {verdict}")
-    return found if left.runs else [*found, "  run         no run in pretrain.out or trace.runs has a checkpoint"]
+    return found if left.runs else [*found, "  run         none was found in pretrain.out and trace.runs"]
 
 
 def _kept(folder: "Path") -> dict[str, Manifest]:

@@ -6,7 +6,10 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omegaconf import OmegaConf
+
 from jobs.train import output_folder
+from pretrain.launch.launch import CONFIG
 from pretrain.shards.blend import FILE_NAME as BLEND
 from pretrain.shards.blend import Blend
 from pretrain.shards.errors import ManifestError
@@ -19,23 +22,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run with a checkpoint or a result. `manifests`: the ids of all that its text comes from, as far as known."""
+    """A run with a result or a checkpoint, or one that was launched.
+
+    `manifests`: the ids of all that its text comes from, as far as known.
+    """
 
     folder: Path
     corpus_id: str
     manifests: frozenset[str]
+    ended: bool
 
 
 def known_runs(config: "Config") -> list[Run]:
-    """The runs in `pretrain.out` and `trace.runs` that have a checkpoint or a result, in order of their folders."""
+    """The runs in `pretrain.out` and `trace.runs`, in order of their folders."""
     named = {Path(path).absolute() for pattern in config.trace.runs for path in glob(pattern)}
     own = set() if config.pretrain is None else {output_folder(config)}
-    found = ((folder, corpus_of_run(folder)) for folder in sorted(named | own))
+    found = ((folder, corpus_of_run(folder) or _launched_with(folder)) for folder in sorted(named | own))
     return [
-        Run(folder=folder, corpus_id=corpus, manifests=frozenset({corpus, *_behind(folder, corpus)}))
+        Run(
+            folder=folder,
+            corpus_id=corpus,
+            manifests=frozenset({corpus, *_behind(folder, corpus)}),
+            ended=(folder / "train.json").is_file(),
+        )
         for folder, corpus in found
         if corpus is not None
     ]
+
+
+def _launched_with(run: Path) -> str | None:
+    """The manifest that `pretrain launch` wrote into the configuration of a run, which may still wait in a queue."""
+    file = run / "launch" / CONFIG
+    return OmegaConf.select(OmegaConf.load(file), "pretrain.manifest") if file.is_file() else None
 
 
 def _behind(run: Path, corpus_id: str) -> set[str]:

@@ -23,8 +23,8 @@ SHAPE = {"type": "sliding", "vocab_size": 256, "dim": 16, "layers": 1, "heads": 
 SIGN_D = torch.tensor([1.0, -1.0]).repeat(8)
 
 
-def capitals_bundle(folder: Path) -> Bundle:
-    """The classifier as a bundle."""
+def capitals_bundle(folder: Path, logit: float = 4) -> Bundle:
+    """The classifier as a bundle; `logit` of a capital letter, and below zero of any other byte."""
     tokenizer = small_tokenizer(folder.parent / f"{folder.name}-bytes.json", [], size=256)
     encoder = SlidingEncoder(SlidingConfig(**{key: value for key, value in SHAPE.items() if key != "type"}))
     capitals = [Tokenizer.from_file(str(tokenizer)).token_to_id(letter) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
@@ -36,7 +36,7 @@ def capitals_bundle(folder: Path) -> Bundle:
                 weight.zero_()
         encoder.embedding.weight.copy_(-SIGN_D)
         encoder.embedding.weight[capitals] = SIGN_D
-    head = {"weight": SIGN_D / 4, "bias": torch.zeros(1)}
+    head = {"weight": SIGN_D * logit / 16, "bias": torch.zeros(1)}
     draft = BundleDraft(
         name="capitals",
         policy="capitals",

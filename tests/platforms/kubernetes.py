@@ -60,11 +60,11 @@ class Namespace:
             found = self.objects[kind, name]
             return found if name not in self.processes else {**found, "status": self._status(name)}
 
-    def chosen(self, kind: str, labels: dict[str, str]) -> list[dict[str, Any]]:
-        """Objects with these labels."""
+    def chosen(self, kind: str, selector: str) -> list[dict[str, Any]]:
+        """Objects that a label selector such as `a=1,b!=2` chooses."""
         with self.lock:
             found = [self.get(kind, name) for one, name in self.objects if one == kind]
-            return [one for one in found if labels.items() <= one["metadata"].get("labels", {}).items()]
+            return [one for one in found if _chooses(selector, one["metadata"].get("labels", {}))]
 
     def delete(self, kind: str, name: str) -> None:
         with self.lock:
@@ -113,7 +113,7 @@ class _Api(BaseHTTPRequestHandler):
             except KeyError:
                 self._answer(404, _failure(404, f"{kind} {name} not found"))
             return
-        items = self.namespace.chosen(kind, self._labels())
+        items = self.namespace.chosen(kind, self._selector())
         self._answer(200, {"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
 
     def do_POST(self) -> None:
@@ -128,7 +128,7 @@ class _Api(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         kind, name = self._target()
         self._body()
-        names = [name] if name else [one["metadata"]["name"] for one in self.namespace.chosen(kind, self._labels())]
+        names = [name] if name else [one["metadata"]["name"] for one in self.namespace.chosen(kind, self._selector())]
         for one in names:
             self.namespace.delete(kind, one)
         self._answer(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
@@ -140,9 +140,8 @@ class _Api(BaseHTTPRequestHandler):
         parts = urlparse(self.path).path.strip("/").split("/")  # api/v1/namespaces/NAMESPACE/KIND/NAME
         return parts[4], parts[5] if len(parts) > 5 else ""
 
-    def _labels(self) -> dict[str, str]:
-        (selector,) = parse_qs(urlparse(self.path).query).get("labelSelector", [""])
-        return dict(one.split("=", 1) for one in selector.split(",") if "=" in one)
+    def _selector(self) -> str:
+        return parse_qs(urlparse(self.path).query).get("labelSelector", [""])[0]
 
     def _body(self) -> dict[str, Any]:
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -155,6 +154,14 @@ class _Api(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+def _chooses(selector: str, labels: dict[str, str]) -> bool:
+    for requirement in filter(None, selector.split(",")):
+        name, value = requirement.split("=", 1)
+        if name.endswith("!") == (labels.get(name.rstrip("!")) == value):
+            return False
+    return True
 
 
 def _failure(code: int, message: str) -> dict[str, Any]:

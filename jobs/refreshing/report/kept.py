@@ -67,8 +67,8 @@ class ReportFile(Facts):
 
 
 def reported(store: "Store", release: int) -> bool:
-    """Whether the report of a release is written: if not, the night's step `report` has something to do."""
-    return store.exists(_name(release))
+    """Whether the report of a release can be read: if not, the night's step `report` has something to do."""
+    return ReportFile.load(store, release) is not None
 
 
 def _name(release: int) -> str:

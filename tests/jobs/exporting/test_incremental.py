@@ -13,13 +13,14 @@ from jobs import export, mask, score, verify
 from jobs.config import Config
 from jobs.errors import BalanceError, ConfigError
 from jobs.exporting.current import is_current
+from jobs.exporting.kept import manifests_to_keep
 from jobs.exporting.publish import sweep
 from jobs.ledger import Ledger, Source
 from jobs.tables import Commit
 from pretrain.shards.manifest import Manifest
 from pretrain.shards.shard import ShardReader
 from tests.corpora import sentence
-from tests.releases import release_now
+from tests.releases import release_now, write_stopped_run
 
 EACH_ALONE = "export.group_text_bytes=1"
 
@@ -175,6 +176,10 @@ def test_releases_keep_their_manifests_and_shards_until_they_are_gone(configure,
     assert Manifest.load(config.shards, first.id) == first
     assert first.verify(config.shards) == second.verify(config.shards) == []
     assert verify.run(configure(f"pretrain={{manifest: {first.id}, preset: smoke}}"))["manifest"] == first.id
+    training = configure(f"trace.runs=['{write_stopped_run(tmp_path / 'run', first.id)}']")
+    shutil.rmtree(config.tables.folder / "releases")
+    assert manifests_to_keep(training) == {first.id}
+    assert sweep(config.shards, manifests_to_keep(training)) == []
     listed = sweep(config.shards, (), dry_run=True)
     assert f"manifests/{first.id}.json" in listed
     assert first.verify(config.shards) == []

@@ -1,35 +1,11 @@
 """Releases are numbered, written once, and found again."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from jobs.errors import InputError
 from jobs.refreshing.release import Release, newest_release, releases
 from jobs.store import open_store
-
-
-def release(version: int, variant: str | None = None) -> Release:
-    return Release(
-        version=version,
-        made_at=datetime(2026, 11, 22, 3, 0, tzinfo=UTC),
-        variant=variant,
-        tables={"scores": 4, "quarantine": 4, "masked": 2},
-        ledger="0123456789abcdef",
-        score_id="s",
-        rule_id="r",
-        export_id="e",
-        bundles={"medicine": "b"},
-        bundle_names={"medicine": "medicine-tiny"},
-        manifest="m",
-        sources=3,
-        broken=1,
-        documents={"in": 5, "keep": 2, "mask": 1, "hide": 0, "drop": 1, "quarantine": 1},
-        reasons={"unreadable_file": 1},
-        forget_bytes=10,
-        tokens=100,
-        loss_tokens=90,
-    )
+from tests.jobs.refreshing.made_release import made_release
 
 
 @pytest.fixture
@@ -38,19 +14,19 @@ def store(tmp_path):
 
 
 def test_a_release_reads_back_as_it_was_written(store):
-    assert release(1).create(store)
-    assert Release.load(store, 1) == release(1)
+    assert made_release(1).create(store)
+    assert Release.load(store, 1) == made_release(1)
 
 
 def test_of_two_that_make_the_same_version_the_second_changes_nothing(store):
-    assert release(1).create(store)
-    assert not release(1, variant="other").create(store)
+    assert made_release(1).create(store)
+    assert not made_release(1, variant="other").create(store)
     assert Release.load(store, 1).variant is None
 
 
 def test_the_newest_release_is_that_of_the_variant(store):
     for version, variant in enumerate((None, "strict", None, "strict"), start=1):
-        release(version, variant).create(store)
+        made_release(version, variant).create(store)
     assert releases(store) == [1, 2, 3, 4]
     assert [newest_release(store, variant).version for variant in (None, "strict")] == [3, 4]  # type: ignore[union-attr]
     before = newest_release(store, None, before=3)
@@ -62,7 +38,7 @@ def test_the_newest_release_is_that_of_the_variant(store):
 def test_a_release_that_is_not_there_names_those_that_are(store):
     with pytest.raises(InputError, match="no release was made yet"):
         Release.load(store, 1)
-    release(1).create(store)
+    made_release(1).create(store)
     with pytest.raises(InputError, match=r"no release 7; releases 1 to 1 are there"):
         Release.load(store, 7)
 

@@ -57,6 +57,7 @@ def test_lines_that_cannot_be_written_end_and_the_run_goes_on(tmp_path, caplog):
 def test_a_run_leaves_its_json_lines_and_sweeps_what_killed_runs_left(tmp_path):
     (tmp_path / "_progress" / "run-killed").mkdir(parents=True)
     with watch_scoring(LocalStore(tmp_path), WORK, None) as watch:
+        assert watch is not None
         say(watch.folder, 0, 10, done=True)
     assert [path.name for path in (tmp_path / "_progress").iterdir()] == ["score.jsonl"]
     last = json.loads((tmp_path / "_progress" / "score.jsonl").read_text().splitlines()[-1])

@@ -11,7 +11,7 @@ from jobs.errors import InputError
 from pretrain.shards.blend import Blend, BlendSource
 from pretrain.shards.manifest import Manifest
 from tests.jobs.exporting.test_incremental import EACH_ALONE, night, write_file
-from tests.releases import release_now
+from tests.releases import release_now, write_stopped_run
 
 
 def write_run(folder: Path, corpus_id: str, shards: Path | None = None) -> Path:
@@ -19,13 +19,6 @@ def write_run(folder: Path, corpus_id: str, shards: Path | None = None) -> Path:
     folder.mkdir(parents=True)
     about = {"manifest_id": corpus_id, "pretrain": {"shards": None if shards is None else str(shards)}}
     (folder / "config.json").write_text(json.dumps(about))
-    return folder
-
-
-def write_stopped_run(folder: Path, corpus_id: str) -> Path:
-    """A run that has stopped after a checkpoint."""
-    (folder / "checkpoints" / "step-00000004").mkdir(parents=True)
-    (folder / "checkpoints" / "step-00000004" / "complete.json").write_text(json.dumps({"corpus_id": corpus_id}))
     return folder
 
 

@@ -84,7 +84,8 @@ def test_source_that_changed_after_the_blend_is_refused(write_corpus, tmp_path):
     folder = write_blend(write_corpus, tmp_path, 0.1)
     (tmp_path / "toxic").rename(tmp_path / "old")
     write_corpus(TOXIC[:30], name="toxic")
-    with pytest.raises(ManifestError, match=r"toxic: manifest [0-9a-f]{16} is no longer kept, the newest is [0-9a-f]{16}"):
+    gone = r"toxic: manifest [0-9a-f]{16} is no longer kept, the newest is [0-9a-f]{16}"
+    with pytest.raises(ManifestError, match=gone):
         build_datasets(folder, seq_length=16, samples=100, seed=1)
 
 

@@ -85,8 +85,9 @@ def test_json_lines_come_plain_and_compressed(s3, tmp_path, suffix, packed):
     assert texts(read(source, f"a.{suffix}")) == TEXTS
 
 
-@pytest.mark.parametrize("method", ["HEAD", "GET"])
-@pytest.mark.parametrize("format", ["parquet", "jsonl", "jsonl.gz"])
+@pytest.mark.parametrize(
+    ("format", "method"), [("parquet", "HEAD"), ("parquet", "GET"), ("jsonl", "GET"), ("jsonl.gz", "GET")]
+)
 def test_a_store_that_stays_busy_is_an_error_and_no_fault_of_the_rows(s3, tmp_path, format, method):
     name, files = f"{BUCKET}/{tmp_path.name}/a.{format}", s3.files()
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "a.parquet")

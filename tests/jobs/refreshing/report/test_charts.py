@@ -31,7 +31,7 @@ def test_a_policy_that_came_later_begins_later():
         Point(release=2, made_at=made_at, documents=100, forget_share={"a": 1.0, "b": 0.0}),
     ]
     lines = re.findall(r'<polyline class="line (\w+)" points="([^"]*)"', history(points))
-    assert lines == [("s0", "304.0,80.0 764.0,22.0"), ("s1", "764.0,138.0")]
+    assert lines == [("s0", "302.0,80.0 762.0,22.0"), ("s1", "762.0,138.0")]
 
 
 def test_no_forget_text_at_all_still_gives_a_picture():

@@ -10,12 +10,28 @@ from jobs.refreshing.report.facts import LISTED, Sources
 from jobs.refreshing.report.kept import ReportFile
 from jobs.refreshing.report.page import page
 from tests.browser import opened
-from tests.jobs.refreshing.report.values import HOSTILE, changes, night, release, report_file, told
+from tests.jobs.refreshing.report.values import HOSTILE, changes, release, report_file, told
 
-ELEMENTS = {
-    *("html head meta title style body main header h1 h2 h3 p div span b i br code pre small").split(),
-    *("table tr th td ul li svg line rect circle polyline text").split(),
+DOCUMENT = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "main",
+    "header",
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "div",
+    "span",
+    "b",
 }
+TABLES = {"table", "tr", "th", "td", "ul", "li", "i", "br", "code", "pre", "small"}
+PICTURES = {"svg", "line", "rect", "circle", "polyline", "text"}
+ELEMENTS = DOCUMENT | TABLES | PICTURES
 
 
 class Page(HTMLParser):
