@@ -49,13 +49,9 @@ class Scorer:
     """
 
     def __init__(self, settings: ScorerSettings) -> None:
-        import torch
-
         self.settings = settings
         self.device = _device(settings.device)
         kind = self.device.partition(":")[0]
-        if kind == "cpu":
-            torch.set_num_threads(settings.threads)
         self.token_budget = settings.token_budget or TOKEN_BUDGET[kind]
         self.passes = load_passes(
             settings.bundles,

@@ -76,6 +76,9 @@ def build_backend(
 
         cuda = CudaBackend(members, device=device, dtype=dtype, compile=name == "compile", token_budget=token_budget)
         return Halving(cuda)
+    import torch
+
     from udfs.scoring.backends.torch_packed import TorchPacked
 
+    torch.set_num_threads(threads)
     return TorchPacked(members, dtype=dtype, compile=name == "compile", token_budget=token_budget)
