@@ -57,8 +57,8 @@ class NewManifest:
         corpus = sum(group.text_bytes for group in (*todo.kept, *groups))
         layout = layout_of(groups, amounts, shard_bytes(corpus, export.shard_text_bytes))
         self._refuse_empty_splits({shard.split for shard in kept} | {slot.split for slot in layout.slots})
-        replace_file(folder / self.info.file, self.tokenizer.data)
         written = self._write(groups, layout)
+        replace_file(folder / self.info.file, self.tokenizer.data)
         return self._commit(folder, [*todo.kept, *groups], [*kept, *written])
 
     def _groups(self, total: dict[str, Amount]) -> list[Group]:

@@ -7,10 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyspark
+import pytest
 
 from tests.platforms.processes import free_port, running, wait_for
 
+pyspark = pytest.importorskip("pyspark", reason="the Spark verbs need tokensieve[spark]")
 SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
 SPARK_SUBMIT = Path(pyspark.__file__).parent / "bin" / "spark-submit"
 _DEPLOY = "org.apache.spark.deploy"

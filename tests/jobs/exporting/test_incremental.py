@@ -87,7 +87,7 @@ def jobs_of(spark, call) -> tuple[int, dict]:
     return len(context.statusTracker().getJobIdsForGroup("counted")) - before, result
 
 
-@pytest.mark.parametrize("format", ["parquet", "delta"])
+@pytest.mark.parametrize("format", ["parquet", pytest.param("delta", marks=pytest.mark.slow)])
 def test_new_changed_and_gone_files_touch_their_own_shards_only(configure, spark, tmp_path, format):
     source = tmp_path / "source"
     options = (EACH_ALONE, f"tables.format={format}", "export.splits.valid=0.3", "export.scores=medicine")

@@ -13,7 +13,7 @@ from tests.mixes import all_bytes
 from tests.releases import release_now
 
 
-@pytest.fixture(params=["parquet", "delta"])
+@pytest.fixture(params=["parquet", pytest.param("delta", marks=pytest.mark.slow)])
 def past(request, configure, spark, tmp_path):
     """Two nights, each released; returns the configuration, the first release and the bytes of its shard set."""
     options = ("export.splits.valid=0.3", "export.scores=medicine", f"tables.format={request.param}")
