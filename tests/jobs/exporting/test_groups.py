@@ -1,6 +1,6 @@
 """Groups of source files: gathered by size, kept while nothing in them changes, gathered anew when many are small."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.exporting.groups import GROUP_BYTES, MOST_SMALL, Sources, gather, group_size, regroup
@@ -57,6 +57,7 @@ def test_the_size_of_a_group_is_a_quarter_gibibyte_and_in_a_large_corpus_a_shard
 NAMES = st.sets(st.sampled_from("abcdefghijkl"), max_size=12)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=8), st.integers(min_value=1, max_value=300))
 def test_after_any_nights_every_file_is_in_one_group_as_it_is_now_and_untouched_groups_are_the_same(nights, size):
     before: Groups | None = None
