@@ -10,6 +10,7 @@ import shutil
 import uuid
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -68,9 +69,15 @@ def open_store(uri: str, storage: StorageConfig = PROVIDERS_OWN) -> Store:
         return LocalStore(Path(uri))
     if scheme == "file":
         return LocalStore(Path(urlparse(uri).path))
+    return _object_store(uri, storage.model_dump_json())
+
+
+@lru_cache
+def _object_store(uri: str, storage: str) -> Store:
+    """One for all who ask: it remembers that its place was probed."""
     from jobs.object_store import ObjectStore
 
-    return ObjectStore(uri, storage)
+    return ObjectStore(uri, StorageConfig.model_validate_json(storage))
 
 
 class LocalStore(Store):

@@ -6,7 +6,6 @@ Writers exclude each other: of two that began from the same version one commits,
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
@@ -144,7 +143,7 @@ class TablesConfig(BaseModel):
             raise ValueError(str(unsafe(root, NO_CONDITION.format(scheme=urlparse(root).scheme))))
         return without_credentials(root)
 
-    @cached_property
+    @property
     def store(self) -> Store:
         """Where the tables lie."""
         return open_store(self.root, self.storage)

@@ -106,8 +106,8 @@ def test_a_shard_that_vanishes_after_listing_is_quarantined_row_by_row(configure
     source = write_corpus(tmp_path / "source")
     listing = scan.list_files
 
-    def list_then_lose(config):
-        found = listing(config)
+    def list_then_lose(*given):
+        found = listing(*given)
         os.unlink(source / "part-00001.parquet")
         return found
 

@@ -29,7 +29,7 @@ def project(tmp_path) -> Path:
         "  {seq_length: 16, micro_batch_size: 2, global_batch_size: 4, steps: 3,\n"
         "   model: {layers: 2, hidden_size: 32, heads: 4}}\n"
         "launch: {cpu_processes: 2}\n"
-        "spark: {conf: {spark.hadoop.fs.s3a.secret.key: tell-nobody}}\n"
+        "spark: {conf: {spark.site.setting: tell-nobody}}\n"
     )
     return file
 
