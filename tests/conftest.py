@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from jobs.config import Config, load_config
 from tests.bundles import random_bundle, small_tokenizer
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from tests.platforms.s3_server import S3Server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
