@@ -26,6 +26,7 @@ _LOG_FILE = re.compile(r"(\d{20})\.json")
 _CONFLICT = re.compile(r"DELTA_CONCURRENT_|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED|Concurrent\w*Exception")
 _CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+_LISTING_TASKS = "spark.sql.sources.parallelPartitionDiscovery.parallelism"  # 10,000 where nobody says less
 
 
 class DeltaTable(Table):
@@ -113,7 +114,8 @@ class DeltaTable(Table):
             return []
         age = datetime.now(UTC).timestamp() - self._log_time(since)
         hours = int(age // 3600) + 1
-        with _setting(spark, _CHECK, "false"):
+        tasks = spark.conf.get("spark.sql.shuffle.partitions") or "200"
+        with _setting(spark, _CHECK, "false"), _setting(spark, _LISTING_TASKS, tasks):
             found = spark.sql(f"VACUUM {self._quoted} RETAIN {hours} HOURS DRY RUN").collect()
             if not dry_run and found:
                 spark.sql(f"VACUUM {self._quoted} RETAIN {hours} HOURS").collect()

@@ -130,29 +130,29 @@ def test_of_two_writers_that_began_from_one_version_one_commits(configure, tmp_p
         assert Ledger.load(config.tables.store, base.ledger).sources["a.parquet"].documents == 2
 
 
-def test_compaction_keeps_the_rows_and_an_old_version_stays_until_it_is_let_go(configure, tmp_path, spark):
-    for form in ("parquet", "delta"):
-        source = tmp_path / "source"
-        config = configure(f"tables.format={form}", f"tables.root={tmp_path / form}")
-        config.tables.store.write("releases/00000001.json", b"{}")  # old versions are somebody's
-        for at, name in enumerate(("a.parquet", "b.parquet", "a.parquet")):
-            write(source, name, [f"{name}-{n}" for n in range(3 + at)])
-            score.run(config, spark)
-        table = config.tables.table("scores")
-        before, versions = table.read(spark).count(), table.versions()
-        assert (before, len(versions)) == (9, 3)
-        assert table.compact(spark, dry_run=False)["now"] == 1
-        assert table.read(spark).count() == 9
-        assert score.run(config, spark)["documents"]["scored"] == 9
-        assert "sources" not in score.run(config, spark), "compaction is no reason to score"
-        assert [table.read(spark, version).count() for version in versions] == [3, 7, 9]
-        removed = table.vacuum(spark, keep=[versions[1]], dry_run=True)
-        assert table.read(spark, versions[0]).count() == 3, "a dry run removes nothing"
-        table.vacuum(spark, keep=[versions[1]], dry_run=False)
-        assert table.read(spark, versions[1]).count() == 7
-        assert table.read(spark).count() == 9
-        if form == "parquet":
-            assert f"scores/_commits/{versions[0]:08d}.json" in removed
-            assert versions[0] not in table.versions()
-        for file in source.iterdir():
-            file.unlink()
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+def test_compaction_keeps_the_rows_and_an_old_version_stays_until_it_is_let_go(form, configure, tmp_path, spark):
+    source = tmp_path / "source"
+    config = configure(f"tables.format={form}", f"tables.root={tmp_path / form}")
+    config.tables.store.write("releases/00000001.json", b"{}")  # old versions are somebody's
+    for at, name in enumerate(("a.parquet", "b.parquet", "a.parquet")):
+        write(source, name, [f"{name}-{n}" for n in range(3 + at)])
+        score.run(config, spark)
+    table = config.tables.table("scores")
+    before, versions = table.read(spark).count(), table.versions()
+    assert (before, len(versions)) == (9, 3)
+    assert table.compact(spark, dry_run=False)["now"] == 1
+    assert table.read(spark).count() == 9
+    assert score.run(config, spark)["documents"]["scored"] == 9
+    assert "sources" not in score.run(config, spark), "compaction is no reason to score"
+    assert [table.read(spark, version).count() for version in versions] == [3, 7, 9]
+    removed = table.vacuum(spark, keep=[versions[1]], dry_run=True)
+    assert table.read(spark, versions[0]).count() == 3, "a dry run removes nothing"
+    table.vacuum(spark, keep=[versions[1]], dry_run=False)
+    assert table.read(spark, versions[1]).count() == 7
+    assert table.read(spark).count() == 9
+    if form == "parquet":
+        assert f"scores/_commits/{versions[0]:08d}.json" in removed
+        assert versions[0] not in table.versions()
+    for file in source.iterdir():
+        file.unlink()
