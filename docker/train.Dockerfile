@@ -33,7 +33,7 @@ ENV PYTHONUNBUFFERED=1 \
 COPY constraints.txt /opt/tokensieve/
 RUN case "$VARIANT" in \
         cpu) pip install --no-cache-dir --constraint /opt/tokensieve/constraints.txt \
-            --index-url "$CPU_TORCH" --extra-index-url https://pypi.org/simple torch ;; \
+            --index-url "$CPU_TORCH" --no-deps torch ;; \
         cuda) pip install --no-cache-dir --constraint /opt/tokensieve/constraints.txt torch ;; \
         *) echo "VARIANT is cpu or cuda, not '$VARIANT'" >&2; exit 2 ;; \
     esac

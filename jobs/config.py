@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -52,6 +52,10 @@ class Config(BaseModel):
     trace: TraceConfig = TraceConfig()
     refresh: RefreshConfig = RefreshConfig()
     spark: SparkConfig = SparkConfig()
+
+    def of_variant(self, variant: str | None) -> Self:
+        """The configuration with another variant of the tables."""
+        return self.model_copy(update={"tables": self.tables.model_copy(update={"variant": variant})})
 
     @property
     def shards(self) -> Path:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Self
+from typing import Protocol, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,6 +51,13 @@ class Source:
     written: int
 
 
+class NamesLedger(Protocol):
+    """A commit or a release."""
+
+    @property
+    def ledger(self) -> str | None: ...
+
+
 class Ledger:
     """Sources by name."""
 
@@ -88,6 +95,11 @@ class Ledger:
         pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), buffer, compression="zstd")
         store.create(_file(self.id), buffer.getvalue())
         return self.id
+
+    @classmethod
+    def of(cls, store: Store, named_by: NamesLedger | None) -> Self | None:
+        """The ledger that a commit or a release names; None where there is neither. Raises InputError as `load`."""
+        return None if named_by is None or named_by.ledger is None else cls.load(store, named_by.ledger)
 
     @classmethod
     def load(cls, store: Store, id: str) -> Self:

@@ -17,7 +17,6 @@ from jobs.refreshing.lock import locked
 from jobs.refreshing.release import FOLDER as RELEASES
 from jobs.refreshing.release import Release, newest_release, releases
 from jobs.tables import Commit, Table
-from jobs.tables import TablesConfig as Tables
 from pretrain.shards.manifest import FILE_NAME as MANIFEST
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _tables(config: "Config", kept: Kept) -> list[tuple[Table, set[int]]]:
         (config.tables.table("quarantine"), kept.versions("quarantine", None) | pinned),
     ]
     for variant in kept.variants:
-        found.append((_of(config, variant).tables.table("masked"), kept.versions("masked", variant)))
+        found.append((config.of_variant(variant).tables.table("masked"), kept.versions("masked", variant)))
     return [(table, versions) for table, versions in found if table.newest() is not None]
 
 
@@ -129,15 +128,9 @@ def _ledger(commit: Commit | None) -> set[str]:
 
 
 def _sweep_shards(config: "Config", kept: Kept, dry_run: bool) -> list[str]:
-    removed = []
+    removed, keep = [], manifests_to_keep(config) - (kept.gone_manifests if dry_run else set())
     for variant in sorted(kept.variants, key=str):
-        folder = _of(config, variant).shards
-        keep = manifests_to_keep(config) - (kept.gone_manifests if dry_run else set())
+        folder = config.of_variant(variant).shards
         if (folder / MANIFEST).is_file():
             removed += [f"{folder}/{name}" for name in sweep(folder, keep, dry_run)]
     return removed
-
-
-def _of(config: "Config", variant: str | None) -> "Config":
-    tables = Tables(root=config.tables.root, format=config.tables.format, variant=variant)
-    return config.model_copy(update={"tables": tables})

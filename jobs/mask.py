@@ -53,7 +53,8 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
 def _write_all(config: "Config", spark: "SparkSession", rules: RuleSet, source: Commit, wanted: Commit) -> None:
     """Decides every row anew."""
     rows = config.tables.table("scores").read(spark, source.version)
-    sources = () if source.ledger is None else Ledger.load(config.tables.store, source.ledger).sources
+    ledger = Ledger.of(config.tables.store, source)
+    sources = () if ledger is None else ledger.sources
     config.tables.table("masked").replace(_masked(rows, rules, config), wanted, sources=sources)
 
 

@@ -141,22 +141,25 @@ class ParquetTable(Table):
 
     def vacuum(self, spark: "SparkSession", keep: Collection[int], dry_run: bool) -> list[str]:
         remove = self._old(keep)
-        for name in () if dry_run else remove:
-            self.store.delete(name)
+        if not dry_run:
+            self._delete(remove)
         return remove
 
     def forget_old(self, keep: Collection[int] = ()) -> None:
-        for name in self._old(keep):
+        self._delete(self._old(keep))
+
+    def _delete(self, names: list[str]) -> None:
+        for name in names:
             self.store.delete(name)
 
     def _old(self, keep: Collection[int]) -> list[str]:
         """Commits that are neither kept nor the newest, and folders that only they name."""
-        newest = self.newest()
-        kept = [held for version in {*keep, newest} if version in self.versions() and (held := self._held(version))]
-        named = {part.folder for held in kept for part in held.parts}
-        old = [version for version in self.versions() if version not in {held.version for held in kept}]
+        versions = self.versions()
+        staying = {*keep, *versions[-1:]}
+        named = {folder for version in versions if version in staying for folder in self._folders(version)}
+        old = [version for version in versions if version not in staying]
         remove = [f"{self.name}/{COMMITS}/{_file(version)}" for version in old]
-        listed = {part.folder for version in old if (held := self._held(version)) for part in held.parts}
+        listed = {folder for version in old for folder in self._folders(version)}
         for folder in (name for name in self.store.names(self.name) if name.startswith("batch=")):
             # One that no commit names may be of a writer that is about to commit.
             if folder not in named and (folder in listed or time.time() - _made_at(folder) > LEFT_SECONDS):
@@ -189,7 +192,7 @@ class ParquetTable(Table):
         prefix = f"{self.name.replace('/', '.')}-{socket.gethostname()}-"
         staged = root / STAGING / f"{prefix}{os.getpid()}-{uuid.uuid4().hex}"
         for left in staged.parent.glob(f"{prefix}*"):
-            if not process_lives(int(left.name.removeprefix(prefix).partition("-")[0])):  # it was killed
+            if not _process_lives(int(left.name.removeprefix(prefix).partition("-")[0])):  # it was killed
                 shutil.rmtree(left)
         try:
             rows.write.parquet(str(staged))
@@ -199,6 +202,10 @@ class ParquetTable(Table):
             shutil.rmtree(staged, ignore_errors=True)
             with contextlib.suppress(OSError):  # another table of this root may be staging
                 staged.parent.rmdir()
+
+    def _folders(self, version: int) -> list[str]:
+        held = self._held(version)
+        return [] if held is None else [part.folder for part in held.parts]
 
     def _files(self, held: ParquetCommit) -> tuple[int, int]:
         """How many files of data the parts have, and their bytes."""
@@ -227,7 +234,7 @@ class ParquetTable(Table):
             ) from error
 
 
-def process_lives(pid: int) -> bool:
+def _process_lives(pid: int) -> bool:
     """Whether this machine has such a process."""
     try:
         os.kill(pid, 0)

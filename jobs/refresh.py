@@ -19,7 +19,7 @@ from jobs.refreshing.lock import Lock, locked
 from jobs.refreshing.new_release import Figures, new_release
 from jobs.refreshing.night import Night, Step
 from jobs.refreshing.plan import Plan, plan
-from jobs.refreshing.recorder import Recorder, recorded
+from jobs.refreshing.recorder import Recorder
 from jobs.refreshing.release import Release, newest_release
 from jobs.refreshing.report.kept import reported
 from jobs.refreshing.report.publish import publish
@@ -41,7 +41,7 @@ def run(config: "Config", session: Session, *, replay: bool = False) -> Night:
     """
     with (
         locked(config.tables.store, config.refresh.lock_lease_s, "refresh") as lock,
-        recorded(config) as recorder,
+        Recorder(config) as recorder,
     ):
         again = gate.replayed(config, session()) if replay else []
         found = plan(config, replay=bool(again))
@@ -107,16 +107,12 @@ class _Night:
         previous = newest_release(store, release.variant, before=release.version)
         told = reported(store, release.version)
         compared = release if told else previous
-        changes = source_changes(_ledger(self.config, release), _ledger(self.config, compared), self.plan.sources)
+        changes = source_changes(Ledger.of(store, release), Ledger.of(store, compared), self.plan.sources)
         recorder.of_release(release, previous, changes)
         if told:
             return publish(self.config, None, release, previous, recorder.ended("nothing_new"))
         with recorder.step("report"), executor_errors("report"):
             return publish(self.config, self.session(), release, previous, recorder.ended("done"))
-
-
-def _ledger(config: "Config", release: Release | None) -> Ledger | None:
-    return Ledger.load(config.tables.store, release.ledger) if release and release.ledger else None
 
 
 if __name__ == "__main__":

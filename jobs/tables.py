@@ -169,11 +169,6 @@ class TablesConfig(BaseModel):
         if not self.store.names(RELEASES):
             table.forget_old()
 
-    @property
-    def shards(self) -> Path:
-        """The folder of the exported shards."""
-        return self.folder / self.named("shards")
-
     def named(self, name: str) -> str:
         """The name with the variant, where there is one."""
         return f"{name}-{self.variant}" if self.variant else name

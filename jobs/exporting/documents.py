@@ -84,9 +84,9 @@ class Documents:
 
 
 def _members(tables: TablesConfig, masked: Commit) -> Sources:
-    if masked.ledger is None:
+    ledger = Ledger.of(tables.store, masked)
+    if ledger is None:
         return {ALL: Member(version=masked.batch, written=0)}
-    ledger = Ledger.load(tables.store, masked.ledger)
     return {name: Member(version=one.version, written=one.written) for name, one in ledger.sources.items()}
 
 

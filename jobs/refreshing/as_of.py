@@ -8,7 +8,6 @@ from jobs.ledger import FOLDER as LEDGERS
 from jobs.ledger import Ledger
 from jobs.refreshing.release import Release, newest_release
 from jobs.refreshing.sources import broken
-from jobs.tables import TablesConfig
 from pretrain.shards.manifest import Manifest, ManifestError
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ def show(config: "Config", version: int) -> dict[str, Any]:
     Raises InputError when there is no such release.
     """
     store, release = config.tables.store, Release.load(config.tables.store, version)
-    past = of_variant(config, release)
+    past = config.of_variant(release.variant)
     newest = newest_release(store, release.variant)
-    ledger = Ledger.load(store, release.ledger) if release.ledger and _ledger_is_there(config, release) else None
+    ledger = Ledger.of(store, release) if _ledger_is_there(config, release) else None
     there: dict[str, bool | None] = {
         f"{name} version {number}": number in past.tables.table(name).versions()
         for name, number in release.tables.items()
@@ -51,14 +50,8 @@ def rebuild(config: "Config", session: "Callable[[], SparkSession]", version: in
     from jobs.exporting.rebuild import rebuild as make
 
     release = Release.load(config.tables.store, version)
-    past = of_variant(config, release)
+    past = config.of_variant(release.variant)
     return make(past, session(), release.manifest, release.tables["masked"], folder)
-
-
-def of_variant(config: "Config", release: Release) -> "Config":
-    """The configuration with the variant of tables that the release is of."""
-    tables = TablesConfig(root=config.tables.root, format=config.tables.format, variant=release.variant)
-    return config.model_copy(update={"tables": tables})
 
 
 def _ledger_is_there(config: "Config", release: Release) -> bool:

@@ -72,7 +72,8 @@ def _new(
     """Quarantined rows of the written files, without those that the previous release has of the same files."""
     from pyspark.sql import functions as F
 
-    then = Ledger.load(config.tables.store, previous.ledger).sources if previous.ledger else {}
+    before = Ledger.of(config.tables.store, previous)
+    then = {} if before is None else before.sources
     same = [name for name in written if name in then and then[name].version == ledger.sources[name].version]
     known = config.tables.table("quarantine").read(spark, previous.tables["quarantine"])
     known = known.where(F.col("source_file").isin(same)).select("source_file", "source_row", "reason").alias("known")

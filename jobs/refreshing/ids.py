@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from jobs.errors import ConfigError
 from jobs.policies import RuleSet, content_id, rule_set
 from jobs.presets import find
-from jobs.score import scorer_settings
 from jobs.scoring.job import scored_by
 from udfs.tokenizing.gpt2_pair import PAIRS
 
@@ -32,9 +31,11 @@ class Ids:
     def of(cls, config: "Config") -> "Ids":
         """Raises ConfigError, InputError: a bundle, a policy or the tokenizer is missing or damaged."""
         export = config.export.model_dump(mode="json") | {"tokenizer": _tokenizer_sha256(config.export.tokenizer)}
+        rules = rule_set(config.policies)
+        bundles = {name: entry.bundle_id for name, entry in rules.policies.items()}
         return cls(
-            score=content_id(scored_by(config, scorer_settings(config))),
-            rules=rule_set(config.policies),
+            score=content_id(scored_by(config, bundles)),
+            rules=rules,
             export=content_id(export),
         )
 

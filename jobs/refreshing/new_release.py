@@ -62,7 +62,7 @@ def new_release(config: "Config", plan: Plan, figures: Figures) -> Release | Non
     """
     store, ids, previous = config.tables.store, plan.ids, plan.previous
     scores, masked = _commit(config, "scores"), _commit(config, "masked")
-    ledger = None if scores.ledger is None else Ledger.load(store, scores.ledger)
+    ledger = Ledger.of(store, scores)
     sources = {} if ledger is None else ledger.sources
     release = Release(
         version=max(releases(store), default=0) + 1,

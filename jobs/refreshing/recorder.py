@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from jobs.errors import VerbError
 from jobs.policies import content_id
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """The night so far: `night`, a failed one until it has ended."""
+    """The night so far: `night`, a failed one until it has ended. What ends its `with` early is published."""
 
     def __init__(self, config: "Config") -> None:
+        self._config = config
         now = datetime.now(UTC)
         self.night = Night(
             state="failed",
@@ -28,6 +29,18 @@ class Recorder:
             host=socket.gethostname(),
             config_id=content_id(config.model_dump(mode="json")),
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
+        from jobs.refreshing.report.publish import publish_failure
+
+        code = error.exit_code if isinstance(error, VerbError) else 1
+        night = self.ended("failed", error=str(error), error_kind=type(error).__name__, exit_code=code)
+        publish_failure(self._config, night)
 
     def note(self, **fields: Any) -> None:
         """Sets fields of the night."""
@@ -59,22 +72,3 @@ class Recorder:
         """The night as it has ended now."""
         self.note(state=state, ended_at=datetime.now(UTC), **fields)
         return self.night
-
-
-@contextmanager
-def recorded(config: "Config") -> Iterator[Recorder]:
-    """What happens inside is recorded; a failure is published before it goes on."""
-    recorder = Recorder(config)
-    try:
-        yield recorder
-    except BaseException as error:  # also an interrupt; it is raised again
-        _publish_failure(config, recorder, error)
-        raise
-
-
-def _publish_failure(config: "Config", recorder: Recorder, error: BaseException) -> None:
-    from jobs.refreshing.report.publish import publish_failure
-
-    code = error.exit_code if isinstance(error, VerbError) else 1
-    night = recorder.ended("failed", error=str(error), error_kind=type(error).__name__, exit_code=code)
-    publish_failure(config, night)

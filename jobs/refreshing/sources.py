@@ -37,8 +37,7 @@ def look_at_sources(config: "Config") -> Sources:
 
 def newest_ledger(config: "Config") -> Ledger | None:
     """The ledger of the scores that stand; None before the first, and for a source of format delta."""
-    commit = config.tables.table("scores").commit()
-    return Ledger.load(config.tables.store, commit.ledger) if commit and commit.ledger else None
+    return Ledger.of(config.tables.store, config.tables.table("scores").commit())
 
 
 def broken(ledger: Ledger | None) -> dict[str, str]:

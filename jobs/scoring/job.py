@@ -1,6 +1,6 @@
 """What a scoring run has to do: everything, what has changed, or nothing. Decided from the table's last commit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,11 @@ class Job:
         return ledger_after(self.known, self.changes, self.work.listing, moved, version)
 
 
-def scored_by(config: "Config", settings: "ScorerSettings") -> dict[str, Any]:
-    """All that scores follow from but the source's files."""
+def scored_by(config: "Config", bundles: Mapping[str, str]) -> dict[str, Any]:
+    """All that scores follow from but the source's files; `bundles`: policy to the id of its bundle."""
     return {
         "columns": config.source.columns.model_dump(),
-        "bundles": {policy: bundle_id for policy, _, bundle_id in settings.bundles},
+        "bundles": dict(bundles),
         "dtype": config.score.dtype,
         "backend": config.score.backend,
         "cascade": config.score.cascade and config.score.cascade.model_dump(),
@@ -68,26 +68,11 @@ def base_commit(config: "Config", by: dict[str, Any]) -> Commit | None:
     return commit if commit is not None and commit.inputs.get("scored_by") == content_id(by) else None
 
 
-def pending(config: "Config", by: dict[str, Any], again: Collection[str], deleted: Deleted) -> tuple[Changes, bool]:
-    """What has changed in a Parquet or JSONL source, and whether the table can follow; reads no data, needs no Spark.
-
-    Raises InputError when the source has no file.
-    """
-    base = base_commit(config, by)
-    known = known_sources(config, base)
-    return changes(config.source, known, again, deleted), known is not None
-
-
-def known_sources(config: "Config", base: Commit | None) -> Ledger | None:
-    """The sources of a commit, None where it has no ledger."""
-    return None if base is None or base.ledger is None else Ledger.load(config.tables.store, base.ledger)
-
-
 def plan_job(
     config: "Config", settings: "ScorerSettings", spark: "SparkSession", again: Collection[str], deleted: Deleted
 ) -> Job | None:
     """The job of a run, None where nothing has changed. Raises InputError."""
-    by = scored_by(config, settings)
+    by = scored_by(config, {policy: bundle_id for policy, _, bundle_id in settings.bundles})
     base = base_commit(config, by)
     if config.source.format == "delta":
         table = TableScan(config.source, spark)
@@ -97,7 +82,7 @@ def plan_job(
         return Job(
             work=table, settings=settings, scored_by=by, base=None, known=None, standing=None, changes=None, batch=batch
         )
-    known = known_sources(config, base)
+    known = Ledger.of(config.tables.store, base)
     if known is None:
         base = None
     found = changes(config.source, known, again, deleted)

@@ -31,12 +31,11 @@ class Standing:
 
     def kept_scores(self, found: Changes) -> "DataFrame":
         """Scored rows of files that stay."""
-        return self.scores.where(~_of(found.leaving)) if found.leaving else self.scores
+        return _staying(self.scores, found)
 
     def kept_faults(self, found: Changes) -> "DataFrame":
         """Quarantined rows of files that stay, but for copies."""
-        faults = self.quarantine.where(f"reason <> '{DUPLICATE}'").select(*QUARANTINE)
-        return faults.where(~_of(found.leaving)) if found.leaving else faults
+        return _staying(self.quarantine.where(f"reason <> '{DUPLICATE}'").select(*QUARANTINE), found)
 
     def occurrences(self, found: Changes, new: "DataFrame") -> "DataFrame":
         """PLACE of the new rows, of known copies, and of the kept rows that have an id of one of these."""
@@ -45,8 +44,7 @@ class Standing:
         return asked.unionByName(same.select(*PLACE))
 
     def _copies(self, found: Changes) -> "DataFrame":
-        copies = self.quarantine.where(f"reason = '{DUPLICATE}'").select(*PLACE)
-        return copies.where(~_of(found.leaving)) if found.leaving else copies
+        return _staying(self.quarantine.where(f"reason = '{DUPLICATE}'").select(*PLACE), found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +78,10 @@ def merged(standing: Standing | None, found: Changes | None, scored: "DataFrame"
         if moved:
             rows = rows.unionByName(without_duplicates(kept.where(_of(moved)), doubled), allowMissingColumns=True)
     return Merged(scores=rows, moved=tuple(moved), quarantine=faults.unionByName(copies), doubled=doubled)
+
+
+def _staying(rows: "DataFrame", found: Changes) -> "DataFrame":
+    return rows.where(~_of(found.leaving)) if found.leaving else rows
 
 
 def _of(names: "set[str] | list[str]") -> "Column":

@@ -141,9 +141,10 @@ def _of(rows: "DataFrame", doc_id: str) -> "DataFrame":
 
 def _why(config: "Config", source_file: str) -> str:
     commit = config.tables.table("scores").commit()
-    if commit is None or commit.ledger is None:
+    ledger = Ledger.of(config.tables.store, commit)
+    if ledger is None:
         return "the source has it no more"
-    source = Ledger.load(config.tables.store, commit.ledger).sources.get(source_file)
+    source = ledger.sources.get(source_file)
     if source is None:
         return "its source file has left: deleted, or excluded by source.exclude"
     if source.fault is not None:

@@ -1,10 +1,7 @@
 """A driver killed in the middle of a write leaves nothing visible, and running the verb again is the whole repair."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,19 +9,7 @@ import pytest
 from jobs import mask, score
 from jobs.errors import InputError
 from tests.corpora import write_corpus
-
-SECONDS = 200
-
-
-def kill_when(seen, process: subprocess.Popen) -> None:
-    """Kills the driver, its JVM and its Python workers as soon as `seen()`; the event decides, not a sleep."""
-    deadline = time.monotonic() + SECONDS
-    while not seen():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"the driver ended (code {process.poll()}) before it could be killed")
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+from tests.killed import kill_when
 
 
 def staged_files(root: Path) -> list[Path]:

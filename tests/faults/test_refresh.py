@@ -1,11 +1,8 @@
 """A refresh that is killed at any point is repaired by running it again; two at once do not harm each other."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 from jobs import mask, refresh, score
 from jobs.refreshing.release import releases
 from tests.corpora import write_corpus
+from tests.killed import kill_when
 from tests.nights import no_session, rows
 
 pytestmark = pytest.mark.slow
@@ -25,17 +23,6 @@ def start(repository: Path, folder: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "jobs.cli", "refresh", "--config", str(folder / "corpus.yaml"), "--json"]
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(command, cwd=repository, start_new_session=True, stdout=subprocess.PIPE, stderr=log)
-
-
-def kill_when(seen: Callable[[], object], process: subprocess.Popen) -> None:
-    """Kills the driver, its JVM and its Python workers as soon as `seen()`; the event decides, not a sleep."""
-    deadline = time.monotonic() + SECONDS
-    while not seen():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"the driver ended (code {process.poll()}) before it could be killed")
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
 
 
 def staged(root: Path) -> Callable[[], object]:

@@ -11,6 +11,8 @@ from deltalake import DeltaTable
 
 from jobs import mask, score
 from jobs.errors import InputError
+from jobs.exporting.config import ExportConfig
+from jobs.exporting.folder import shards_folder
 from jobs.progress import current_step, step
 from jobs.scoring import scan
 from jobs.tables import TablesConfig
@@ -179,8 +181,8 @@ def test_other_readers_open_the_tables_unchanged(config, spark):
 
 def test_a_variant_keeps_its_decision_and_shards_beside_the_first_over_the_same_scores(tmp_path):
     first, drop = (TablesConfig(root=str(tmp_path), variant=variant) for variant in (None, "drop"))
-    assert (first.table("masked").name, first.shards.name) == ("masked", "shards")
-    assert (drop.table("masked").name, drop.shards.name) == ("masked-drop", "shards-drop")
+    assert (first.table("masked").name, shards_folder(ExportConfig(), first).name) == ("masked", "shards")
+    assert (drop.table("masked").name, shards_folder(ExportConfig(), drop).name) == ("masked-drop", "shards-drop")
     assert drop.table("scores").uri == first.table("scores").uri
     with pytest.raises(ValueError, match="String should match pattern"):
         TablesConfig(root=str(tmp_path), variant="../drop")

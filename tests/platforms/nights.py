@@ -54,8 +54,8 @@ def equal_to_a_local_run(
     counts = mask.run(expected, spark)["documents"]
     for name in TABLES:
         assert _rows(found, name, spark, without).equals(_rows(expected, name, spark, without)), name
-    manifest = Manifest.load(found.tables.shards)
-    assert manifest.verify(found.tables.shards) == []
+    manifest = Manifest.load(found.shards)
+    assert manifest.verify(found.shards) == []
     assert manifest.documents == counts["keep"] + counts["mask"] + counts["hide"]
     return counts
 

@@ -73,9 +73,9 @@ def gather(
 
 def _written(tables: "TablesConfig", release: Release, previous: Release | None) -> Written:
     """By the difference of the two ledgers. A source without one was written whole."""
-    if previous is None or previous.ledger is None or release.ledger is None:
+    after, before = (Ledger.of(tables.store, one) for one in (release, previous))
+    if after is None or before is None or previous is None:
         return Written(now=None, then=None)
-    after, before = (Ledger.load(tables.store, id) for id in (release.ledger, previous.ledger))
     changed = after.changed_since(before)
     touched = (changed | after.gone_since(before)) & before.sources.keys()
     return Written(
