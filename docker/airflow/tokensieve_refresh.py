@@ -32,6 +32,8 @@ class Settings:
     """The corpus's YAML file, or a preset's name."""
     root: str
     """Becomes `tables.root`: a folder that all workers see, or a folder on an object store."""
+    variant: str | None = None
+    """Becomes `tables.variant`, and then the night is told in `refresh-<variant>.json`."""
     overrides: list[str] = field(default_factory=list)
     """Further `key.key=value`."""
     command: str = "tokensieve"
@@ -65,12 +67,14 @@ class Settings:
         """The words of one call."""
         words = [word.replace("{verb}", verb) for word in shlex.split(self.spark_command)]
         program = words if spark else [*shlex.split(self.command), *verb.split()]
-        return [*program, "--config", self.config, "--json", *self.overrides, f"tables.root={self.root}", *more]
+        ours = [f"tables.root={self.root}", *([f"tables.variant={self.variant}"] if self.variant else [])]
+        return [*program, "--config", self.config, "--json", *self.overrides, *ours, *more]
 
     def night(self) -> dict[str, Any]:
-        """What the last refresh wrote: `<root>/refresh.json`."""
+        """What the last refresh wrote: `<root>/refresh.json`, or the variant's."""
         root = self.root if "://" in self.root else f"file://{os.path.abspath(self.root)}"
-        path = ObjectStoragePath(f"{root.replace('s3a://', 's3://', 1)}/refresh.json")
+        name = f"refresh-{self.variant}.json" if self.variant else "refresh.json"
+        path = ObjectStoragePath(f"{root.replace('s3a://', 's3://', 1)}/{name}")
         return json.loads(path.read_text())
 
 

@@ -10,7 +10,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FILE_NAME = "refresh.json"
 State = Literal["done", "nothing_new", "failed"]
 Step = Literal["score", "mask", "export", "release", "report"]
 

@@ -1,5 +1,7 @@
 """The end of a night: `reports/<release>.json`, `refresh.html`, `metrics.prom`, `refresh.json` last, then the hook.
 
+A variant of the tables has files of its own, `refresh-VARIANT.json` and so on.
+
 The tables are committed before this runs, so nothing in here can harm them: what does not work is a warning in
 refresh.json and on standard error, not a failed night. A report that could not be made is made by the next night.
 """
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from jobs.errors import InputError, VerbError
-from jobs.refreshing.night import FILE_NAME, Night
+from jobs.refreshing.night import Night
 from jobs.refreshing.release import Release, newest_release, releases
 from jobs.refreshing.report.facts import NightFile
 from jobs.refreshing.report.hook import run_hook
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from jobs.config import Config
     from jobs.store import Store
 
-PAGE, METRICS = "refresh.html", "metrics.prom"
+NIGHT, PAGE, METRICS = "refresh.json", "refresh.html", "metrics.prom"
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +70,9 @@ def publish_failure(config: "Config", night: Night) -> NightFile | None:
     try:
         release = newest_release(store, config.tables.variant)
         file = ReportFile.load(store, release.version) if release else None
-        return _tell(config, release, file, night, _last_success(store, release), [])
+        return _tell(config, release, file, night, _last_success(config, release), [])
     except (OSError, VerbError) as error:
-        log.warning("the failed night could not be told in %s: %s", store.uri(FILE_NAME), error)
+        log.warning("the failed night could not be told in %s: %s", store.uri(_file(config, NIGHT)), error)
         return None
 
 
@@ -99,13 +101,13 @@ def _tell(
     score = config.score
     priced = score.cost.dollars_per_device_hour is not None
     metrics = exposition(_labels(config), told, release, tolerance=score.quarantine_tolerance, priced=priced).encode()
-    store.write(METRICS, metrics)
+    store.write(_file(config, METRICS), metrics)
     if refresh.metrics_file and (trouble := _copied(metrics, Path(refresh.metrics_file))):
         told = told.model_copy(update={"warnings": (*told.warnings, trouble)})
     places = {"corpus": config.source.path, "root": config.tables.root}
-    store.write(PAGE, page(told, release, file, **places, drift=refresh.drift).encode())
+    store.write(_file(config, PAGE), page(told, release, file, **places, drift=refresh.drift).encode())
     content = (told.model_dump_json(indent=2) + "\n").encode()
-    store.write(FILE_NAME, content)
+    store.write(_file(config, NIGHT), content)
     if refresh.hook and (trouble := run_hook(refresh.hook, content, refresh.hook_timeout_s)):
         told = told.model_copy(update={"warnings": (*told.warnings, trouble)})
     for warning in told.warnings:
@@ -127,10 +129,16 @@ def _copied(metrics: bytes, path: Path) -> str | None:
     return None
 
 
-def _last_success(store: "Store", release: Release | None) -> datetime | None:
+def _file(config: "Config", name: str) -> str:
+    """The variant's own file of this kind."""
+    stem, _, suffix = name.partition(".")
+    return f"{config.tables.named(stem)}.{suffix}"
+
+
+def _last_success(config: "Config", release: Release | None) -> datetime | None:
     """As the last refresh.json says; where that is gone or damaged, the time of the newest release."""
     try:
-        return NightFile.model_validate_json(store.read(FILE_NAME)).last_success_at
+        return NightFile.model_validate_json(config.tables.store.read(_file(config, NIGHT))).last_success_at
     except (FileNotFoundError, ValidationError):
         return release.made_at if release else None
 

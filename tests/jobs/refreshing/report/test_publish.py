@@ -52,7 +52,10 @@ def test_refresh_json_is_the_night_and_the_report(root):
 
 def test_samples_name_the_corpus(root):
     publish(configured(root, "tables.variant=strict"), None, release(), None, night())
-    lines = [line for line in (root / "metrics.prom").read_text().splitlines() if not line.startswith("#")]
+    assert (root / "refresh-strict.json").is_file()
+    assert (root / "refresh-strict.html").is_file()
+    assert not (root / "refresh.json").exists(), "that of another variant stays"
+    lines = [line for line in (root / "metrics-strict.prom").read_text().splitlines() if not line.startswith("#")]
     assert lines
     assert all(f'root="{root}",variant="strict"' in line for line in lines)
 
