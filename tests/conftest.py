@@ -1,6 +1,7 @@
 """Fixtures that every room's tests share: the checkout, the licensed text for tests, one Spark session, bundles."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,19 +80,25 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def configure(tmp_path: Path, bundle: Bundle, tokenizer: Path) -> Callable[..., Config]:
+def configure(tmp_path: Path, configure_in: "Callable[[Path], Callable[..., Config]]") -> Callable[..., Config]:
     """Makes a configuration for `tmp_path/source` with dotted overrides."""
+    return configure_in(tmp_path)
 
-    def make(*overrides: str) -> Config:
-        file = tmp_path / "corpus.yaml"
-        file.write_text(
-            f"source: {{path: {tmp_path / 'source'}}}\n"
-            f"tables: {{root: {tmp_path / 'tables'}}}\n"
-            "policies:\n"
-            f"  medicine: {{definition: medicine, bundle: {bundle.path}}}\n"
-            f"export: {{tokenizer: {tokenizer}}}\n"
-            "spark: {master: 'local[2]'}\n"
-        )
-        return load_config(str(file), overrides)
 
-    return make
+@pytest.fixture(scope="session")
+def configure_in(bundle: Bundle, tokenizer: Path) -> "Callable[[Path], Callable[..., Config]]":
+    """As `configure`, for any folder."""
+    return lambda folder: partial(_configured, folder, bundle, tokenizer)
+
+
+def _configured(folder: Path, bundle: Bundle, tokenizer: Path, *overrides: str) -> Config:
+    file = folder / "corpus.yaml"
+    file.write_text(
+        f"source: {{path: {folder / 'source'}}}\n"
+        f"tables: {{root: {folder / 'tables'}}}\n"
+        "policies:\n"
+        f"  medicine: {{definition: medicine, bundle: {bundle.path}}}\n"
+        f"export: {{tokenizer: {tokenizer}}}\n"
+        "spark: {master: 'local[2]'}\n"
+    )
+    return load_config(str(file), overrides)

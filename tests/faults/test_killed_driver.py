@@ -16,6 +16,7 @@ def staged_files(root: Path) -> list[Path]:
     return list((root / "_staging").rglob("*.parquet")) if (root / "_staging").is_dir() else []
 
 
+@pytest.mark.slow
 def test_a_driver_killed_while_it_writes_leaves_nothing_and_a_second_run_repairs_it(
     configure, tmp_path, repository, spark
 ):

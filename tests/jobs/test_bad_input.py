@@ -68,7 +68,7 @@ def test_columns_with_awkward_names_are_carried(configure, tmp_path, spark):
     assert (row["meta.lang"], row["first"], row["a b`c"]) == ("en", 1, 2)
 
 
-@pytest.mark.parametrize("format", ["parquet", "delta"])
+@pytest.mark.parametrize("format", ["parquet", pytest.param("delta", marks=pytest.mark.slow)])
 def test_broken_shards_and_rows_are_quarantined_and_the_rest_is_masked(configure, tmp_path, spark, format):
     source = write_corpus(tmp_path / "source", files=3)
     (source / "part-00001.parquet").write_bytes(b"garbage, not Parquet at all")

@@ -42,7 +42,7 @@ def content(config: Config, spark) -> dict[str, list[dict]]:
     return found
 
 
-@pytest.fixture(params=["parquet", "delta"])
+@pytest.fixture(params=["parquet", pytest.param("delta", marks=pytest.mark.slow)])
 def night(request, configure, tmp_path, spark):
     """Runs score and mask on the source as it is, and holds the tables against a run that begins anew."""
     number = 0
@@ -130,7 +130,7 @@ def test_of_two_writers_that_began_from_one_version_one_commits(configure, tmp_p
         assert Ledger.load(config.tables.store, base.ledger).sources["a.parquet"].documents == 2
 
 
-@pytest.mark.parametrize("form", ["parquet", "delta"])
+@pytest.mark.parametrize("form", ["parquet", pytest.param("delta", marks=pytest.mark.slow)])
 def test_compaction_keeps_the_rows_and_an_old_version_stays_until_it_is_let_go(form, configure, tmp_path, spark):
     source = tmp_path / "source"
     config = configure(f"tables.format={form}", f"tables.root={tmp_path / form}")

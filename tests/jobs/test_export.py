@@ -1,6 +1,8 @@
 """The verb export: shards that follow from the table alone, lead back to their rows, and appear all at once."""
 
 import json
+import shutil
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,18 +22,25 @@ from udfs.tokenizer import ByteTokenizer
 SMALL_SHARDS = "export.shard_text_bytes=1500"
 
 
-@pytest.fixture(params=["parquet", "delta"])
-def masked(request, configure, tmp_path, spark):
-    """A masked table of 24 documents, some of them dropped; returns what makes configurations for it."""
-    write_corpus(tmp_path / "source")
+@pytest.fixture(scope="module", params=["parquet", "delta"])
+def made_once(request, configure_in, tmp_path_factory, spark):
+    """A folder with a masked table of 24 documents, some of them dropped, and the settings it was made with."""
+    folder = tmp_path_factory.mktemp("masked")
+    write_corpus(folder / "source")
+    settings = (f"source.path={folder / 'source'}", f"tables.format={request.param}")
+    settings = (*settings, "policies.medicine.rule.drop_share=0.35")
+    config = configure_in(folder)(*settings)
+    score.run(config, spark)
+    mask.run(config, spark)
+    return folder, settings
 
-    def make(*overrides: str):
-        fixed = (f"tables.format={request.param}", "policies.medicine.rule.drop_share=0.35")
-        return configure(*fixed, *overrides)
 
-    score.run(make(), spark)
-    mask.run(make(), spark)
-    return make
+@pytest.fixture
+def masked(made_once, configure, tmp_path):
+    """A masked table of 24 documents for one test alone; returns what makes configurations for it."""
+    folder, settings = made_once
+    shutil.copytree(folder / "tables", tmp_path / "tables")
+    return partial(configure, *settings)
 
 
 def contents(config) -> dict[str, tuple[list[int], list[int]]]:

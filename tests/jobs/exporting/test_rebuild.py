@@ -13,22 +13,31 @@ from tests.mixes import all_bytes
 from tests.releases import release_now
 
 
-@pytest.fixture(params=["parquet", pytest.param("delta", marks=pytest.mark.slow)])
-def past(request, configure, spark, tmp_path):
-    """Two nights, each released; returns the configuration, the first release and the bytes of its shard set."""
-    options = ("export.splits.valid=0.3", "export.scores=medicine", f"tables.format={request.param}")
-    config = configure(EACH_ALONE, *options)
+@pytest.fixture(scope="module", params=["parquet", pytest.param("delta", marks=pytest.mark.slow)])
+def two_nights(request, configure_in, spark, tmp_path_factory):
+    """Each released; returns their folder, its settings, the first release and the bytes of its shard set."""
+    folder = tmp_path_factory.mktemp("nights")
+    options = (EACH_ALONE, "export.splits.valid=0.3", "export.scores=medicine", f"tables.format={request.param}")
+    config = configure_in(folder)(*options)
     for number in range(3):
-        write_file(tmp_path / "source", number)
+        write_file(folder / "source", number)
     night(config, spark)
     manifest = Manifest.load(config.shards)
     release = release_now(config)
     files = {name: (config.shards / name).read_bytes() for name in (*manifest.files(), "manifest.json")}
-    write_file(tmp_path / "source", 1, first=8)
-    (tmp_path / "source" / "part-02.parquet").unlink()
+    write_file(folder / "source", 1, first=8)
+    (folder / "source" / "part-02.parquet").unlink()
     night(config, spark)
     release_now(config)
-    return config, release, files
+    return folder, options, release, files
+
+
+@pytest.fixture
+def past(two_nights, configure, tmp_path):
+    """The nights for one test alone; returns the configuration, the first release and the bytes of its shard set."""
+    folder, options, release, files = two_nights
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return configure(*options), release, files
 
 
 def test_files_that_are_still_there_are_linked(past, spark, tmp_path):

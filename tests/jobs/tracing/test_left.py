@@ -22,11 +22,12 @@ def write_run(folder: Path, corpus_id: str, shards: Path | None = None) -> Path:
     return folder
 
 
-@pytest.fixture
-def retracted(configure, spark, tmp_path):
+@pytest.fixture(scope="module")
+def retracted(configure_in, spark, tmp_path_factory):
     """Three releases: the second has part-01 republished without its rows 4 and 5, the third lacks part-00."""
+    tmp_path = tmp_path_factory.mktemp("retracted")
     runs = tmp_path / "runs"
-    config = configure(EACH_ALONE, f"trace.runs=['{runs}/*']", "policies.medicine.rule.drop_share=0.35")
+    config = configure_in(tmp_path)(EACH_ALONE, f"trace.runs=['{runs}/*']", "policies.medicine.rule.drop_share=0.35")
     for number in range(3):
         write_file(tmp_path / "source", number)
     night(config, spark)

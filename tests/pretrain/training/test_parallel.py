@@ -51,7 +51,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert (weight - others[name]).abs().max() < 1e-4, name
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_cut_in_any_direction_and_resumed_at_any_size_the_run_stays_the_same(write_corpus, tmp_path):
     shards = write_corpus(COUNTING, COUNTING[:30], splits=["train", "valid"])
     one, gated = tmp_path / "one", tmp_path / "gated"

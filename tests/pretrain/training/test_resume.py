@@ -191,7 +191,7 @@ def test_resume_without_a_checkpoint_starts_the_run(write_corpus, tmp_path):
     assert not (tmp_path / "out" / "checkpoints").exists()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_and_sigkill_loses_at_most_one_interval(write_corpus, tmp_path):
     shards = write_corpus(COUNTING * 25)
     settings = config(steps=6_000, checkpoint={"every": 20}).model_dump(mode="json")
