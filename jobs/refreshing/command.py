@@ -52,6 +52,6 @@ def _said(night: Night) -> dict[str, Any]:
         "documents": dict(night.documents),
         "tokens": night.tokens,
         "loss_tokens": night.loss_tokens,
-        "seconds": dict(night.seconds),
+        **({"seconds": dict(night.seconds)} if night.seconds else {}),
         "duration_s": round(night.duration_s, 3),
     }

@@ -54,7 +54,10 @@ def publish(
         except InputError as error:
             warnings.append(f"the report of release {release.version} was not made: {error}")
         night = night.model_copy(
-            update={"seconds": {**night.seconds, "report": time.monotonic() - began}, "ended_at": datetime.now(UTC)}
+            update={
+                "seconds": {**night.seconds, "report": round(time.monotonic() - began, 3)},
+                "ended_at": datetime.now(UTC),
+            }
         )
     _sweep(store)
     return _tell(config, release, file, night, night.ended_at, warnings)
