@@ -1,6 +1,7 @@
 """Upkeep of a nightly corpus: compaction moves rows and changes none, vacuum takes what no kept release needs."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -13,6 +14,7 @@ from jobs.refreshing.release import Release, releases
 from tests.corpora import sentence
 from tests.nights import no_session, put, rows
 
+NO_SPARK: Any = None
 TABLES = ("scores", "quarantine", "masked")
 
 
@@ -66,4 +68,4 @@ def test_upkeep_waits_for_a_night_that_runs(configure):
     with locked(config.tables.store, 300, "refresh"):
         for upkeep in (maintain.compact, maintain.vacuum):
             with pytest.raises(BusyError, match="refresh"):
-                upkeep(config, None)
+                upkeep(config, NO_SPARK)
