@@ -106,8 +106,9 @@ class _Night:
         store, recorder = self.config.tables.store, self.recorder
         previous = newest_release(store, release.variant, before=release.version)
         told = reported(store, release.version)
-        compared = release if told else previous
-        changes = source_changes(Ledger.of(store, release), Ledger.of(store, compared), self.plan.sources)
+        after = Ledger.of(store, release)
+        before = after if told else Ledger.of(store, previous)
+        changes = source_changes(after, before, self.plan.sources)
         recorder.of_release(release, previous, changes)
         if told:
             return publish(self.config, None, release, previous, recorder.ended("nothing_new"))

@@ -55,7 +55,7 @@ def rebuild(config: "Config", session: "Callable[[], SparkSession]", version: in
 
 
 def _ledger_is_there(config: "Config", release: Release) -> bool:
-    return config.tables.store.exists(f"{LEDGERS}/{release.ledger}.parquet")
+    return release.ledger is not None and config.tables.store.exists(f"{LEDGERS}/{release.ledger}.parquet")
 
 
 def _shards(folder: Path, manifest: str) -> dict[str, bool | None]:

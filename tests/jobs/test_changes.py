@@ -154,5 +154,3 @@ def test_compaction_keeps_the_rows_and_an_old_version_stays_until_it_is_let_go(f
     if form == "parquet":
         assert f"scores/_commits/{versions[0]:08d}.json" in removed
         assert versions[0] not in table.versions()
-    for file in source.iterdir():
-        file.unlink()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -67,7 +67,6 @@ def test_equal_shares_are_no_difference(counts_B, times):
     assert found.p_value == 1
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histograms, histograms)
 def test_exchanging_the_sides_changes_nothing_but_their_counts(one_B, other_B):
     there, back = compare(one_B, other_B), compare(other_B, one_B)
