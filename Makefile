@@ -22,7 +22,7 @@ help:
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 12) else "tokensieve needs Python 3.11 or 3.12, not %d.%d" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark,score,onnx,transformers,claude,sae,pretrain,fast,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark,score,transformers,claude,sae,pretrain,fast,dev]'
 	@touch $@
 
 demo: $(VENV)/installed

@@ -1,7 +1,7 @@
 # Scores, masks, exports, refreshes: Spark's driver and executors, on Kubernetes or alone. Nothing is fetched at run time.
 #   docker build -f docker/score.Dockerfile -t tokensieve-score:cpu .
 #   docker build -f docker/score.Dockerfile -t tokensieve-score:cuda --build-arg VARIANT=cuda .
-#   docker build -f docker/score.Dockerfile -t tokensieve-demo --build-arg EXTRAS=spark,score,onnx,fast,s3,pretrain .
+#   docker build -f docker/score.Dockerfile -t tokensieve-demo --build-arg EXTRAS=spark,score,fast,s3,pretrain .
 #   docker run --rm -v "$PWD/out:/opt/spark/work-dir/out" tokensieve-demo tokensieve demo --config demo
 # Base images are pinned by digest (docs/operations/images.md says how they were found and how to renew them).
 ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
@@ -24,7 +24,7 @@ FROM ${PYTHON_IMAGE}
 ARG VARIANT=cpu
 ARG CPU_TORCH=https://download.pytorch.org/whl/cpu
 # Of pyproject.toml; `pretrain` as well makes an image that runs the whole demo.
-ARG EXTRAS=spark,score,onnx,fast,s3
+ARG EXTRAS=spark,score,fast,s3
 # Connectors beyond Delta's and S3's, as Maven coordinates separated by commas.
 ARG PACKAGES=
 # A classifier bundle of your own, below the build's context.

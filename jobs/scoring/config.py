@@ -15,8 +15,8 @@ class ScoreConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["auto", "torch", "compile", "onnx", "onnx_int8"] = "auto"
-    """auto: torch. onnx and onnx_int8 run on CPUs; --dry-run times what is installed, and counts flipped decisions."""
+    backend: Literal["auto", "torch", "compile"] = "auto"
+    """auto: torch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA where an executor has it."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

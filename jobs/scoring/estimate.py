@@ -5,7 +5,6 @@ of a cluster are not in the hours: scoring overlaps with them, or outlasts them 
 """
 
 import math
-import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,12 @@ from jobs.scoring.plan_source import PlannedSource, planned_source
 from jobs.scoring.refuse import refuse_clashes, refuse_nesting
 from jobs.scoring.sample import Sample, sample, tokens_per_byte
 from jobs.scoring.snapshot import duration, size
-from jobs.scoring.timing import SECONDS, Compared, Timed, compared, timed
+from jobs.scoring.timing import SECONDS, Timed, timed
 from udfs.scoring.score_plan import ScorePlan
 
 if TYPE_CHECKING:
     from jobs.config import Config
 
-BEGIN_SECONDS = 30.0  # after which no further back end is compared
 ZSTD_LEVEL = 3  # Spark's
 
 
@@ -46,7 +44,6 @@ class Estimate:
         output_bytes: of the scores table, estimated, None where nothing was scored here.
         tasks: partitions of the scoring stage; None where Spark would make them.
         without_cascade: a cascade is configured, but its thresholds are chosen by the run: the estimate is higher.
-        backends: others than the one that the run would use.
     """
 
     documents: int
@@ -67,7 +64,6 @@ class Estimate:
     output_bytes: int | None
     tasks: int | None
     without_cascade: bool
-    backends: tuple[Compared, ...]
 
     def lines(self) -> list[str]:
         """For people."""
@@ -91,7 +87,6 @@ class Estimate:
             f"output     {output}",
             f"tasks      {'as Spark cuts the table' if self.tasks is None else f'{self.tasks:,}'}",
             *(["cascade    left out: its thresholds are chosen by the run; it would read less"] * self.without_cascade),
-            *(_backend_line(one) for one in self.backends),
         ]
 
 
@@ -106,14 +101,13 @@ def run(config: "Config") -> dict[str, Any]:
 
 def estimate(config: "Config", source: PlannedSource, taken: Sample) -> Estimate:
     """What scoring the source would take, from its listing and a sample of it."""
-    begun = time.monotonic()
     bytes_D = pc.call_function("binary_length", [taken.rows.column(source.text)]).to_numpy().astype(np.int64)
     text_bytes = source.text_bytes if source.exact_bytes else round(source.text_bytes * taken.text_share)
     per_byte, error = tokens_per_byte(_token_counts(config, taken, source.text), bytes_D, taken.split_D)
     error *= math.sqrt(max(0.0, 1 - len(bytes_D) / max(source.documents, 1)))  # a sample that is all leaves no doubt
-    best, others, speed = None, [], config.score.device_tokens_per_s
+    best, speed = None, config.score.device_tokens_per_s
     if speed is None:
-        best, others = _timed(config, source, taken, begun + BEGIN_SECONDS)
+        best = _timed(config, source, taken)
         speed = best.tokens_per_s
     return Estimate(
         documents=source.documents,
@@ -134,7 +128,6 @@ def estimate(config: "Config", source: PlannedSource, taken: Sample) -> Estimate
         output_bytes=round(text_bytes * _stored_per_byte(best.rows, source.text)) if best else None,
         tasks=_tasks(config, source),
         without_cascade=config.score.cascade is not None and config.score.cascade.thresholds is None,
-        backends=tuple(others),
     )
 
 
@@ -145,17 +138,14 @@ def _token_counts(config: "Config", taken: Sample, text: str) -> np.ndarray:
     return np.diff(bounds_D1)
 
 
-def _timed(config: "Config", source: PlannedSource, taken: Sample, deadline: float) -> tuple[Timed, list[Compared]]:
-    """The run's back end on the sample, and the others beside it. Raises InputError where this machine cannot score."""
-    plan = score_plan(config, source)
-    thresholds = {name: load_bundle(name, one).spec.thresholds["token"].value for name, one in config.policies.items()}
+def _timed(config: "Config", source: PlannedSource, taken: Sample) -> Timed:
+    """The run's back end on the sample. Raises InputError where this machine cannot score."""
     try:
-        best = timed(plan, taken.rows, source.text, SECONDS)
+        return timed(score_plan(config, source), taken.rows, source.text, SECONDS)
     except (ImportError, ValueError) as error:
         raise InputError(
             f"nothing can be timed on this machine: {error}; or set score.device_tokens_per_s, where it is known"
         ) from error
-    return best, compared(plan, taken.rows, source.text, best, thresholds, deadline)
 
 
 def score_plan(config: "Config", source: PlannedSource) -> ScorePlan:
@@ -183,11 +173,3 @@ def _tasks(config: "Config", source: PlannedSource) -> int | None:
         return None
     target, slots = int(config.score.partition_mb * 2**20), config.score.cost.devices
     return len(partitions(source.splits, target_bytes=max(1, target), slots=slots))
-
-
-def _backend_line(one: Compared) -> str:
-    if one.skipped is not None:
-        return f"back end   {one.backend}: not timed: {one.skipped}"
-    return (
-        f"back end   {one.name}: {one.tokens_per_s:,.0f} tokens/s, {one.flips:,} of {one.decisions:,} decisions differ"
-    )

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from itertools import count
 
 import pyarrow as pa
@@ -117,8 +116,6 @@ def _load(plan: ScorePlan, place: Place) -> None:
 
 
 def _visible_gpus() -> int:
-    if find_spec("torch") is None:
-        return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -57,13 +57,12 @@ def groups(corpus: Corpus, sizes: Sizes, home: Path) -> list[Group]:
     """All groups; what needs no Spark comes first, before a JVM warms the machine."""
     from tests.bench.scoring import classifiers
     from tests.bench.scoring.against_peers import against_peers
-    from tests.bench.scoring.back_ends import back_ends
     from tests.bench.scoring.cascade_saving import cascade_saving
     from tests.bench.scoring.decisions import decisions
+    from tests.bench.scoring.own_share import own_share
     from tests.bench.scoring.spark_over_bare import spark_over_bare, ten_times
 
     large, tiny, rounds = classifiers.encoder_20m(home / "encoder-20m"), classifiers.tiny(), sizes.rounds
-    part = sizes.tokens // 3
     return [
         Group(
             name="peers",
@@ -77,14 +76,9 @@ def groups(corpus: Corpus, sizes: Sizes, home: Path) -> list[Group]:
             measure=lambda folder: against_peers(corpus, large, sizes.tokens, rounds),
         ),
         Group(
-            name="back_ends",
-            ratios=("onnx_over_torch", "onnx_int8_over_torch"),
-            measure=lambda folder: without(back_ends(corpus, large, part, rounds), "gemm_share"),
-        ),
-        Group(
             name="tiny",
-            ratios=("gemm_share_tiny", "onnx_over_torch_tiny", "onnx_int8_over_torch_tiny"),
-            measure=lambda folder: of_tiny(back_ends(corpus, tiny, 2 * sizes.tokens, rounds)),
+            ratios=("gemm_share_tiny",),
+            measure=lambda folder: of_tiny(own_share(corpus, tiny, 2 * sizes.tokens, rounds)),
         ),
         Group(
             name="cascade",
@@ -119,12 +113,6 @@ def of_tiny(found: Found) -> Found:
     return Found(
         ratios={f"{name}_tiny": value for name, value in found.ratios.items()}, lines=found.lines, runs=found.runs
     )
-
-
-def without(found: Found, name: str) -> Found:
-    """The same without a ratio that another group measures on more documents."""
-    ratios = {key: value for key, value in found.ratios.items() if key != name}
-    return Found(ratios=ratios, lines=found.lines, runs=found.runs)
 
 
 def summary(ratios: dict[str, float]) -> str:

@@ -1,10 +1,9 @@
-"""spark-submit --archives: executors that have nothing but Python and Spark score with an environment packed for them.
+"""spark-submit --archives: executors that have nothing but Python and Spark run in an environment packed for them.
 
-Packed without torch, which is gigabytes: the classifier runs in ONNX Runtime, from a graph that was made before.
+Packed without torch, which is gigabytes: scores are made here, masks and shards there.
 """
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -15,9 +14,8 @@ import pytest
 from tests.platforms.nights import add_shard, equal_to_a_local_run, write_project
 from tests.platforms.standalone import SPARK_SUBMIT, standalone
 
-PACKAGES = ("pandas", "onnxruntime", "venv-pack==0.2.0")
+PACKAGES = ("pandas", "venv-pack==0.2.0")
 pytestmark = pytest.mark.platform
-pytest.importorskip("onnxscript", reason="a graph is made with tokensieve[onnx]")
 
 
 @pytest.fixture(scope="module")
@@ -41,28 +39,25 @@ def environment(request: pytest.FixtureRequest, repository: Path, wheel: Path) -
 
 
 @pytest.mark.timeout(1800)
-def test_a_night_on_executors_with_a_packed_environment(
+def test_masks_and_shards_of_executors_with_a_packed_environment(
     environment, wheel, clean_environment, repository, tmp_path, tmp_path_factory, spark
 ):
     write_project(tmp_path)
     add_shard(tmp_path, repository, 0)
-    cache = tmp_path / "cache"
-    graph_by_torch = [sys.executable, "-m", "jobs.cli", "score", "--config", "corpus.yaml", "tables.root=reference"]
-    graph_by_torch += ["score.backend=onnx", "spark.master=local[2]"]
-    ours = os.environ | {"PYTHONPATH": str(repository), "TOKENSIEVE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    subprocess.run(graph_by_torch, check=True, cwd=tmp_path, env=ours, timeout=280)
+    scoring = [sys.executable, "-m", "jobs.cli", "score", "--config", "corpus.yaml", "spark.master=local[2]"]
+    ours = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    subprocess.run(scoring, check=True, cwd=tmp_path, env=ours, timeout=280)
+    bare = {key: value for key, value in clean_environment.items() if not key.startswith("PYSPARK")}
     with standalone(tmp_path_factory.mktemp("bare"), clean_environment) as cluster:
-        command = [
-            str(SPARK_SUBMIT), "--master", cluster.address, "--conf", "spark.executor.memory=700m",
-            "--archives", f"{environment.parent / 'env.tar.gz'}#environment",
-            "--conf", "spark.pyspark.python=./environment/bin/python",
-            "--conf", f"spark.pyspark.driver.python={environment / 'bin' / 'python'}",
-            "--conf", f"spark.executorEnv.TOKENSIEVE_CACHE={cache}",
-            "--py-files", str(wheel), str(repository / "jobs" / "refresh.py"),
-            "--config", "corpus.yaml", "--json", "score.backend=onnx", "spark.shuffle_partitions=2",
-        ]  # fmt: skip
-        bare = {key: value for key, value in clean_environment.items() if not key.startswith("PYSPARK")}
-        done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert json.loads(done.stdout.strip().splitlines()[-1])["documents"]["in"] == 12
-    assert equal_to_a_local_run(tmp_path, "parquet", spark, "score.backend=onnx")["in"] == 12
+        for verb in ("mask", "export"):
+            command = [
+                str(SPARK_SUBMIT), "--master", cluster.address, "--conf", "spark.executor.memory=700m",
+                "--archives", f"{environment.parent / 'env.tar.gz'}#environment",
+                "--conf", "spark.pyspark.python=./environment/bin/python",
+                "--conf", f"spark.pyspark.driver.python={environment / 'bin' / 'python'}",
+                "--py-files", str(wheel), str(repository / "jobs" / f"{verb}.py"),
+                "--config", "corpus.yaml", "spark.shuffle_partitions=2",
+            ]  # fmt: skip
+            done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=280)
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert equal_to_a_local_run(tmp_path, "parquet", spark)["in"] == 12

@@ -115,7 +115,7 @@ class HuggingFace(nn.Module):
             ids_R.index_fill_(0, first_D + at, token)
         for at, token in enumerate(reversed(self.config.after), start=1):
             ids_R.index_fill_(0, end_D - at, token)
-        features_1RD = self.outputs(
+        features_1RD = self._outputs(
             ids_R[None],
             # A mask of four axes is passed on as it is, and the packed attention looks at none.
             torch.zeros(1, 1, 1, 1, device=ids_T.device),
@@ -140,10 +140,10 @@ class HuggingFace(nn.Module):
         ids_BL[:, :first] = ids_T.new_tensor(self.config.before)
         for at, token in enumerate(self.config.after):
             ids_BL[offset_BL == lengths_B[:, None] + at] = token
-        features_BLD = self.outputs(ids_BL, (column_L < lengths_B[:, None] + self._outer).long())
+        features_BLD = self._outputs(ids_BL, (column_L < lengths_B[:, None] + self._outer).long())
         return rows_N, features_BLD[own_BL]
 
-    def outputs(self, ids_BL: Tensor, mask_BL: Tensor, **options: Any) -> Tensor:
+    def _outputs(self, ids_BL: Tensor, mask_BL: Tensor, **options: Any) -> Tensor:
         """Outputs of the chosen blocks side by side, [B, L, dim]; `options` are more arguments of the model."""
         outputs: dict[int, Tensor] = {}
 

@@ -6,7 +6,6 @@ One Scorer lives per Python worker and holds each encoder once.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Literal, TypeVar
 
 import pyarrow as pa
@@ -45,7 +44,7 @@ class Scorer:
     """Scores batches of texts under every policy of the settings.
 
     Raises ValueError when a bundle on this machine is not the one that the job was planned with, or a setting does not
-    fit this machine; ImportError naming the extra that a back end lacks.
+    fit this machine; ImportError without torch.
     """
 
     def __init__(self, settings: ScorerSettings) -> None:
@@ -109,8 +108,8 @@ def cuda_name() -> str | None:
 
 
 def _device(name: str) -> str:
-    if name == "auto":  # a worker for ONNX Runtime may have no torch
-        return "cuda" if find_spec("torch") and cuda_name() else "cpu"
+    if name == "auto":
+        return "cuda" if cuda_name() else "cpu"
     if name.startswith("cuda") and not cuda_name():
         raise ValueError(f"score.device={name}, but torch sees no CUDA device here; use score.device=auto or cpu")
     return name

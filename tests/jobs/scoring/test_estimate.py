@@ -2,9 +2,7 @@
 
 import json
 import sys
-import time
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -16,10 +14,7 @@ from jobs.scoring import estimate, timing
 from jobs.scoring import sample as sampling
 from jobs.scoring.cost import Cost, CostConfig, cost
 from jobs.scoring.plan_source import planned_source
-from jobs.scoring.sample import sample
-from jobs.scoring.timing import Timed, compared
 from tests.corpora import write_corpus
-from udfs.read_shard import PROVENANCE
 
 
 def demo(tmp_path, *overrides: str):
@@ -47,7 +42,7 @@ def test_counts_are_those_of_the_footers_and_a_known_speed_is_taken_as_it_is(tmp
     assert found["text_bytes"] == sum(one.total_uncompressed_size for one in columns if one.path_in_schema == "text")
     hours = found["tokens"] / 2000 / 3600
     assert found["cost"] == {"device_hours": hours, "wall_hours": hours / 3, "dollars": hours * 1.5}
-    assert (found["tokens_per_s"], found["device"], found["backends"]) == (2000.0, None, ())
+    assert (found["tokens_per_s"], found["device"]) == (2000.0, None)
     assert found["tokens_low"] <= found["tokens"] <= found["tokens_high"]
     assert not (tmp_path / "tables").exists()
     assert "speed      2,000 tokens/s a device, by score.device_tokens_per_s" in found["lines"]
@@ -56,7 +51,6 @@ def test_counts_are_those_of_the_footers_and_a_known_speed_is_taken_as_it_is(tmp
 def test_the_demo_is_timed_and_the_interval_of_its_tokens_holds(tmp_path, monkeypatch, bundle):
     monkeypatch.setattr(sampling, "TEXT_BYTES", 200_000)
     monkeypatch.setattr(estimate, "SECONDS", 0.2)
-    monkeypatch.setattr(timing, "ON_CPU", ("torch",))
     config = demo(tmp_path, f"policies.medicine.bundle={bundle.path}", "score.cost.dollars_per_device_hour=null")
     found = estimate.run(config)
     paths = sorted({split.path for split in planned_source(config).splits})
@@ -89,35 +83,3 @@ def test_the_option_prints_one_object_and_starts_no_session(configure, tmp_path,
 def test_what_is_wrong_with_the_source_is_said_before_anything_is_timed(configure, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         estimate.run(configure("source.path=/nowhere"))
-
-
-def test_back_ends_that_are_not_here_are_named_with_the_reason(configure, tmp_path, monkeypatch):
-    write_corpus(tmp_path / "source")
-    config = configure()
-    source = planned_source(config)
-    taken = sample(source.splits, source.schema, "text")
-    plan = estimate.score_plan(config, source)
-    scored = pa.RecordBatch.from_pylist([], plan.output_schema())
-    best = Timed(backend="torch", name="torch float32", device="", tokens_per_s=1.0, padding=0.0, rows=scored)
-    for module in ("onnx", "onnxruntime", "onnxscript"):
-        monkeypatch.setitem(sys.modules, module, None)
-    missing = compared(plan, taken.rows, "text", best, {"medicine": 0.5}, time.monotonic() + 60)
-    assert [one.backend for one in missing] == ["onnx", "onnx_int8"]
-    assert all("onnx" in (one.skipped or "") for one in missing)
-    late = compared(plan, taken.rows, "text", best, {"medicine": 0.5}, time.monotonic() - 1)
-    assert [one.skipped for one in late] == ["no time left in this dry run"] * 2
-
-
-def test_other_back_ends_are_timed_on_the_same_rows_and_their_flips_counted(configure, tmp_path, monkeypatch):
-    write_corpus(tmp_path / "source")
-    config = configure()
-    source = planned_source(config)
-    taken = sample(source.splits, source.schema, "text")
-    assert taken.rows.schema.names[-3:] == [field.name for field in PROVENANCE]
-    plan = estimate.score_plan(config, source)
-    best = timing.timed(plan, taken.rows, "text", seconds=0.0)
-    monkeypatch.setattr(timing, "ON_CPU", ("compile", "torch"))
-    monkeypatch.setattr(timing, "timed", lambda *_: best)
-    (found,) = compared(plan, taken.rows, "text", best, {"medicine": 0.5}, time.monotonic() + 60)
-    tokens = sum(len(row["medicine"]["token_scores"]) for row in best.rows.to_pylist())
-    assert (found.backend, found.flips, found.decisions) == ("compile", 0, tokens)

@@ -1,7 +1,6 @@
 """Back ends: packs of windows in, what every head says of every token out.
 
-One interface, so that packing, windows and codecs do not know what computes. One file per kind, so that one kind never
-imports the libraries of another.
+One interface, so that packing, windows and codecs do not know what computes.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from udfs.bundle import Bundle
 
-BackendName = Literal["torch", "compile", "onnx", "onnx_int8"]
+BackendName = Literal["torch", "compile"]
 
 
 class Pending(Protocol):
@@ -60,16 +59,9 @@ def build_backend(
         threads: cores for one forward pass on a CPU. token_budget: tokens of the largest pack.
 
     Raises:
-        ImportError: the libraries of this back end are not installed; the message names the extra.
-        ValueError: a back end that does not run on this device.
+        ImportError: torch is not installed.
+        ValueError: `compile` for an encoder that is not made of blocks that can be compiled.
     """
-    if name in ("onnx", "onnx_int8"):
-        if device != "cpu":
-            raise ValueError(f"score.backend={name} runs on CPU; set score.device=cpu or score.backend=torch")
-        from udfs.scoring.backends.onnx_runtime import OnnxBackend
-
-        precision: Literal["fp32", "int8"] = "int8" if name == "onnx_int8" else "fp32"
-        return OnnxBackend(members, precision=precision, threads=threads, token_budget=token_budget)
     if device != "cpu":
         from udfs.scoring.backends.cuda import CudaBackend
         from udfs.scoring.backends.halving import Halving
