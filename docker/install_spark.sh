@@ -17,9 +17,9 @@ trap 'rm -rf "$ivy"' EXIT
 python3 - "$ivy" "$packages" <<'PYTHON'
 import sys
 
-from jobs.session import SHIPPED_WITH_SPARK, SparkConfig, delta_package, open_session
-from jobs.store_connector import with_connector
-from udfs.storage import StorageConfig
+from tokensieve.jobs.spark.session import SHIPPED_WITH_SPARK, SparkConfig, delta_package, open_session
+from tokensieve.jobs.spark.s3_connector import with_connector
+from tokensieve.udfs.files.storage import StorageConfig
 
 ivy, packages = sys.argv[1:]
 delta = {"spark.jars.packages": delta_package(), "spark.jars.excludes": SHIPPED_WITH_SPARK}

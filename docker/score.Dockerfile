@@ -13,6 +13,7 @@ FROM ${SPARK_IMAGE} AS spark
 FROM ${PYTHON_IMAGE} AS wheel
 WORKDIR /source
 COPY pyproject.toml constraints.txt LICENSE README.md ./
+COPY tokensieve tokensieve
 COPY jobs jobs
 COPY udfs udfs
 COPY pretrain pretrain

@@ -7,6 +7,7 @@ ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823
 FROM ${PYTHON_IMAGE} AS wheel
 WORKDIR /source
 COPY pyproject.toml constraints.txt LICENSE README.md ./
+COPY tokensieve tokensieve
 COPY jobs jobs
 COPY udfs udfs
 COPY pretrain pretrain

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.fit_report import ComputeConfig, definition_id, input_errors, open_bundle
-from pretrain.classifier.goals import Goal, Name
-from pretrain.classifier.report.sets import LabelledSource
+from tokensieve.jobs.policies.bundles import ComputeConfig, definition_id, input_errors, open_bundle
+from tokensieve.pretrain.measuring.goals import Goal, Name
+from tokensieve.pretrain.measuring.sets import LabelledSource
 
 
 class CalibrateConfig(BaseModel):
@@ -41,11 +41,11 @@ def run(config: CalibrateConfig) -> dict[str, Any]:
 
     Raises InputError: a file, a bundle or labels are not as configured, or a goal cannot be met on these documents.
     """
-    from pretrain.classifier.calibrate import choose_thresholds
-    from pretrain.classifier.measure import measure
-    from pretrain.classifier.report.reissue import reissue
-    from pretrain.classifier.report.sets import chunks
-    from pretrain.classifier.report.thresholds import CalibrationDocuments
+    from tokensieve.pretrain.measuring.calibrate import choose_thresholds
+    from tokensieve.pretrain.measuring.measure import measure
+    from tokensieve.pretrain.measuring.reissue import reissue
+    from tokensieve.pretrain.measuring.sets import chunks
+    from tokensieve.pretrain.measuring.thresholds import CalibrationDocuments
 
     with input_errors():
         bundle, model = open_bundle(config.bundle, config.compute)

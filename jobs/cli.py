@@ -1,47 +1,36 @@
-"""The command line: `tokensieve VERB --config FILE [key=value ...]`, and the same verbs as spark-submit applications.
+"""The command line: `tokensieve VERB --config FILE [key=value ...]`.
 
-Only typer is imported here, so that help is instant; a verb imports what it needs when it runs. This is the one file
-that knows all rooms.
+Only typer is imported here, so that help is instant; a verb imports what it needs when it runs.
 """
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from jobs.command import (
+from tokensieve.jobs.command.application import add_refresh, add_trace, add_verb
+from tokensieve.jobs.command.run_verb import (
     ConfigOption,
-    DryRunOption,
     JsonOption,
     Overrides,
     ShowOption,
     finish,
     guard,
-    lazy_session,
     load,
-    run_verb,
     session,
 )
-from jobs.verbs import (
-    CALIBRATE,
+from tokensieve.jobs.command.verbs import (
     CLAUDE_VERBS,
-    ENCODER,
-    EVALUATE,
     FIT,
     FIT_REPORT,
     LABEL,
     LABEL_VERBS,
     MAINTAIN_VERBS,
     MIX_VERBS,
-    PLAN,
-    RESUME,
+    PRETRAIN_VERBS,
     SAE_VERBS,
-    TRAIN,
     VERBS,
-    Verb,
 )
 
 app = typer.Typer(
@@ -76,37 +65,10 @@ fit_app = typer.Typer(cls=_FitGroup, no_args_is_help=True, help="Train a classif
 app.add_typer(fit_app, name="fit")
 
 
-def _add(to: typer.Typer, verb: Verb) -> None:
-    def command(
-        config: ConfigOption = "demo" if verb.name == "demo" else ...,  # type: ignore[assignment]
-        overrides: Overrides = None,
-        as_json: JsonOption = False,
-        show_config: ShowOption = False,
-    ) -> None:
-        loaded = load(config, overrides, show_config, verb.model)
-        finish(guard(lambda: run_verb(verb, loaded)), as_json)
-
-    def command_with_dry_run(
-        config: ConfigOption,
-        overrides: Overrides = None,
-        as_json: JsonOption = False,
-        show_config: ShowOption = False,
-        dry_run: DryRunOption = False,
-    ) -> None:
-        if verb.asks_claude:
-            overrides = [*(overrides or ()), *(["claude.dry_run=true"] if dry_run else [])]
-        loaded = load(config, overrides, show_config, verb.model)
-        run = verb.estimate if verb.estimate and dry_run else verb
-        finish(guard(lambda: run_verb(run, loaded)), as_json)
-
-    takes_dry_run = verb.asks_claude or verb.estimate
-    to.command(verb.name, help=verb.help)(command_with_dry_run if takes_dry_run else command)
-
-
 for _app, _verbs in (
-    (app, (*VERBS, CALIBRATE)),
+    (app, VERBS),
     (fit_app, (FIT, FIT_REPORT)),
-    (pretrain_app, (PLAN, TRAIN, RESUME, EVALUATE, ENCODER)),
+    (pretrain_app, PRETRAIN_VERBS),
     (mix_app, MIX_VERBS),
     (maintain_app, MAINTAIN_VERBS),
     (label_app, LABEL_VERBS),
@@ -114,7 +76,9 @@ for _app, _verbs in (
     (claude_app, CLAUDE_VERBS),
 ):
     for _verb in _verbs:
-        _add(_app, _verb)
+        add_verb(_app, _verb)
+add_trace(app)
+add_refresh(app)
 
 
 @label_app.command()
@@ -132,8 +96,8 @@ def agree(
     loaded = load(config, overrides, show_config, LABEL)
 
     def run() -> dict[str, Any]:
-        from jobs.errors import executor_errors
-        from jobs.labelling.agree import run
+        from tokensieve.jobs.errors import executor_errors
+        from tokensieve.jobs.labelling.agree import run
 
         with executor_errors("label agree"):
             return run(loaded, session(loaded), a, b, tokenizer, by)
@@ -149,7 +113,7 @@ def compare_runs(
     """Print the losses of finished runs side by side."""
 
     def run() -> dict[str, Any]:
-        from pretrain.training.compare import compare
+        from tokensieve.pretrain.evaluate.compare_runs import compare
 
         table = compare(runs)
         return table.as_dict() | {"lines": table.lines()}
@@ -169,7 +133,7 @@ def launch_run(
     loaded = load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
-        from jobs.launch import launch
+        from tokensieve.jobs.launch import launch
 
         return launch(loaded, submit)
 
@@ -186,65 +150,9 @@ def convert_run(
     """Write a trained model as a Hugging Face folder of a stock class, with its tokenizer."""
 
     def run() -> dict[str, Any]:
-        from jobs.convert import run
+        from tokensieve.jobs.convert import run
 
         return run(run_folder, out_folder, tokenizer)
-
-    finish(guard(run), as_json)
-
-
-@app.command()
-def trace(
-    config: ConfigOption,
-    doc_id: Annotated[str | None, typer.Argument(help="A document's id, as the tables have it.")] = None,
-    overrides: Overrides = None,
-    step: Annotated[int | None, typer.Option(help="Instead of a document: a step of the training run.")] = None,
-    rank: Annotated[int, typer.Option(help="With --step: the process that read the batch.")] = 0,
-    as_json: JsonOption = False,
-    show_config: ShowOption = False,
-) -> None:
-    """Follow one document from its raw row to a training sample, or a training batch back to its documents."""
-    if step is not None and doc_id is not None:  # no document is given: the first argument is an override
-        overrides, doc_id = [doc_id, *(overrides or ())], None
-    loaded = load(config, overrides, show_config)
-
-    def run() -> dict[str, Any]:
-        if step is not None:
-            from jobs.tracing import batch
-
-            return batch.run(loaded, step, rank)
-        if doc_id is None:
-            raise InputError("trace needs a document id, or --step N of a training run")
-        from jobs.trace import run
-
-        return run(loaded, session(loaded), doc_id)
-
-    from jobs.errors import InputError
-
-    finish(guard(run), as_json)
-
-
-@app.command()
-def refresh(
-    config: ConfigOption,
-    overrides: Overrides = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is new and what would run; write nothing.")
-    ] = False,
-    replay: Annotated[bool, typer.Option("--replay", help="Score files with quarantined rows again.")] = False,
-    as_of: Annotated[int | None, typer.Option(help="Instead: show a release, and what is still there of it.")] = None,
-    rebuild: Annotated[Path | None, typer.Option(help="With --as-of: make its shards again in this folder.")] = None,
-    as_json: JsonOption = False,
-    show_config: ShowOption = False,
-) -> None:
-    """Bring tables and shards up to the source, doing what is new or changed, and release them. For every night."""
-    loaded = load(config, overrides, show_config)
-
-    def run() -> dict[str, Any]:
-        from jobs.refreshing.command import refresh
-
-        with lazy_session(loaded, "refresh") as opened:
-            return refresh(loaded, opened, dry_run=dry_run, replay=replay, as_of=as_of, rebuild=rebuild)
 
     finish(guard(run), as_json)
 
@@ -260,7 +168,7 @@ def doctor(
     loaded = load(config, overrides, show_config)
 
     def run() -> dict[str, Any]:
-        from jobs.doctor import run
+        from tokensieve.jobs.doctor import run
 
         return run(loaded)
 
@@ -283,22 +191,11 @@ def weak_to_strong(
     weak_recipe, strong_recipe = (load(file, overrides, show=False, model=FIT.model) for file in (weak, strong))
 
     def run() -> dict[str, Any]:
-        from jobs.fit import weak_to_strong
+        from tokensieve.jobs.fit import weak_to_strong
 
         return weak_to_strong(weak_recipe, strong_recipe, out, soft)
 
     finish(guard(run), as_json)
-
-
-def application(name: str) -> None:
-    """A Spark verb as an application: spark-submit jobs/VERB.py --config FILE key=value.
-
-    A script's own folder comes first on Python's path, where our files would pass for modules of the same name.
-    """
-    here = os.path.dirname(os.path.abspath(sys.argv[0]))
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
-    sys.argv = [f"tokensieve {name}", name, *sys.argv[1:]]
-    main()
 
 
 def main() -> None:

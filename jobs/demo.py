@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from jobs import export, mask, report, score, trace
-from jobs.errors import VerbError
-from jobs.train import output_folder, plan, train
-from pretrain.shards.manifest import Manifest
-from pretrain.shards.shard import ShardReader
+from tokensieve.jobs import export, mask, report, score, trace
+from tokensieve.jobs.errors import VerbError
+from tokensieve.jobs.releases.training_runs import output_folder
+from tokensieve.jobs.train import plan, train
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.shards.verify import verify_shards
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 
 class DemoError(VerbError):
@@ -82,7 +84,7 @@ def _checks(
     return {
         "documents_balance": documents["in"] == parts,
         "some_bytes_forgotten": masked["forget_bytes"] > 0,
-        "shards_verify": not manifest.verify(folder),
+        "shards_verify": not verify_shards(manifest, folder),
         "loss_tokens_match_the_mask": exported["loss_tokens"] == sum(int(r.loss_mask_T.sum()) for r in readers),
         "some_tokens_bear_no_loss": exported["loss_tokens"] < exported["tokens"],
         "every_step_recorded": len(metrics) == trained["steps"] >= 20,
@@ -106,6 +108,6 @@ def _lines(config: "Config", summary: dict[str, Any], page: dict[str, Any], exam
 
 
 if __name__ == "__main__":
-    from jobs.cli import application
+    from tokensieve.jobs.command.application import application
 
     application("demo")

@@ -1,26 +1,32 @@
 """Verb `doctor`: what this machine has and lacks for the configured corpus, and what to do about each lack.
 
 Starts no Spark session and loads no model, so it answers in seconds, also where everything is broken. A part that only
-some machines need (torch on a driver, megatron-core on a scoring cluster) is a warning, never a failure.
+some machines need (torch on a driver, megatron-core on a scoring cluster) is a warning, never a failure. Of the source
+and the tables it says whether they can be read and written, and with what.
 """
 
+import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.check import Check
-from jobs.check_places import check_places
-from jobs.errors import VerbError
+from tokensieve.jobs.errors import VerbError
+from tokensieve.jobs.source.files import source_path
+from tokensieve.jobs.source.remote_files import remote_size
+from tokensieve.jobs.spark.s3_connector import connector_packages, s3_places
+from tokensieve.udfs.files.storage import StoreError, is_remote
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
+
 
 JAVA_NEEDED = 17
 # Measured: a plain udf over Parquet never returns in the one; the other's jar was never published.
@@ -46,6 +52,17 @@ def run(config: "Config") -> dict[str, Any]:
         "checks": [asdict(check) for check in checks],
         "lines": [line for check in checks for line in _lines(check)],
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at. `needed` is False for what only some machines need: then not ok is a warning."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+    needed: bool = True
 
 
 def _lines(check: Check) -> Iterator[str]:
@@ -98,7 +115,7 @@ def _package(name: str, *, extra: str, needed: bool = True) -> Check:
 
 def _delta_jars(config: "Config", needed: bool) -> Check:
     """Jars in `spark.delta_jars`, or among Spark's own, or in the cache that Maven downloads go to."""
-    from jobs.store_connector import spark_jars
+    from tokensieve.jobs.spark.s3_connector import spark_jars
 
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return Check(name="delta jars", ok=True, found="built into the platform", needed=needed)
@@ -128,7 +145,7 @@ def _training(config: "Config") -> Iterator[Check]:
 
 
 def _cuda(config: "Config") -> Check:
-    from udfs.scoring.scorer import cuda_name
+    from tokensieve.udfs.scoring.scorer import cuda_name
 
     wanted = config.score.device == "cuda" or (config.pretrain is not None and config.pretrain.device == "cuda")
     try:
@@ -142,7 +159,8 @@ def _cuda(config: "Config") -> Check:
 
 
 def _policies(config: "Config") -> Iterator[Check]:
-    from jobs.policies import load_bundle, load_definition
+    from tokensieve.jobs.policies.definition import load_definition
+    from tokensieve.jobs.policies.rules import load_bundle
 
     for name, policy in config.policies.items():
         try:
@@ -157,7 +175,7 @@ def _policies(config: "Config") -> Iterator[Check]:
 
 def _tokenizer(config: "Config") -> Check:
     """The pretraining tokenizer loads and has its end-of-document token."""
-    from jobs.exporting.tokenizer import tokenizer_info
+    from tokensieve.jobs.exporting.tokenizer import tokenizer_info
 
     try:
         _, info = tokenizer_info(config.export)
@@ -166,3 +184,83 @@ def _tokenizer(config: "Config") -> Check:
         return Check(name="tokenizer", ok=False, found=str(error), advice=advice, needed=bool(config.export.tokenizer))
     found = f"{info.file}, {info.vocab_size:,} ids, eod {info.eod}, sha256 {info.sha256[:12]}"
     return Check(name="tokenizer", ok=True, found=found)
+
+
+def check_places(config: "Config") -> Iterator[Check]:
+    """The source, the tables' root, and what Spark needs where they are on S3."""
+    source, size = _source(config)
+    yield source
+    yield from _local_root(config, size) if config.tables.store.local else _root_on_store(config)
+    yield from _connector(config)
+
+
+def _source(config: "Config") -> tuple[Check, int]:
+    """And its bytes."""
+    path = source_path(config.source)
+    try:
+        size = remote_size(path, config.source.storage) if is_remote(path) else _size(Path(path))
+    except (VerbError, StoreError) as error:
+        advice = "look at source.path, source.storage, the network and the credentials in the environment"
+        return Check(name="source", ok=False, found=str(error), advice=advice), 0
+    found = f"{path}, {size / 1e6:,.1f} MB" if size else f"nothing at {path}"
+    return Check(name="source", ok=size > 0, found=found, advice="set source.path to a file, a folder or a glob"), size
+
+
+def _local_root(config: "Config", source_bytes: int) -> Iterator[Check]:
+    folder = config.tables.folder
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    yield Check(
+        name="disk",
+        ok=free >= 2 * source_bytes,
+        found=f"{free / 1e9:,.1f} GB free at {folder}, twice the source is {2 * source_bytes / 1e9:,.3f} GB",
+        advice="free some space, or set tables.root to another disk",
+    )
+    yield Check(
+        name="tables.root",
+        ok=os.access(folder, os.W_OK),
+        found=f"{config.tables.folder} can{'' if os.access(folder, os.W_OK) else 'not'} be written",
+        advice="set tables.root to a folder that you may write to",
+    )
+
+
+def _root_on_store(config: "Config") -> Iterator[Check]:
+    """Puts a small object there and removes it."""
+    name = f"_probe/{uuid.uuid4().hex}"
+    try:
+        config.tables.store.create(name, b"")
+        config.tables.store.delete(name)
+    except VerbError as error:
+        advice = "look at tables.root, tables.storage, the network and the credentials in the environment"
+        yield Check(name="tables.root", ok=False, found=str(error), advice=advice)
+        return
+    yield Check(name="tables.root", ok=True, found=f"{config.tables.root} can be written, and holds put-if-absent")
+    yield Check(
+        name="export.folder",
+        ok=config.export.folder is not None,
+        found=config.export.folder or "not set",
+        advice="tables.root is on a store and shards are not: name a local or mounted folder before you export",
+        needed=False,
+    )
+
+
+def _connector(config: "Config") -> Iterator[Check]:
+    """Only where Spark itself touches S3: for tables, and a source of format delta."""
+    places = [(config.tables.root, config.tables.storage)]
+    if config.source.format == "delta":
+        places.append((config.source.path, config.source.storage))
+    if not s3_places(places):
+        return
+    packages = connector_packages(places)
+    found = f"{packages[0]} by Maven, at the first start" if packages else "Spark's own, or that of the cluster"
+    yield Check(name="s3 connector", ok=True, found=found)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, of all files below a folder, or of what a glob finds."""
+    if path.is_file():
+        return path.stat().st_size
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return sum(os.path.getsize(file) for file in glob.glob(str(path), recursive=True) if os.path.isfile(file))

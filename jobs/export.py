@@ -7,21 +7,21 @@ spark-submit jobs/export.py.
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.exporting.copy import copy_shards
-from jobs.exporting.documents import Documents
-from jobs.exporting.groups import Regrouping, regroup
-from jobs.exporting.new_manifest import NewManifest
-from jobs.exporting.standing import standing
-from jobs.exporting.tokenizer import tokenizer_info
-from jobs.mask import masked_commits
-from jobs.tables import Commit
-from pretrain.shards.manifest import SPLITS, ExportSettings, Inputs, Manifest
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.exporting.copy import copy_shards
+from tokensieve.jobs.exporting.documents import Documents
+from tokensieve.jobs.exporting.groups import Regrouping, regroup
+from tokensieve.jobs.exporting.new_manifest import NewManifest
+from tokensieve.jobs.exporting.tokenizer import tokenizer_info
+from tokensieve.jobs.exporting.unchanged_groups import standing
+from tokensieve.jobs.policies.masked_rows import masked_commits
+from tokensieve.jobs.tables.table import Commit
+from tokensieve.pretrain.shards.manifest import SPLITS, ExportSettings, Inputs, Manifest
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 
 def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
@@ -85,6 +85,6 @@ def _result(manifest: Manifest, todo: Regrouping, tokenizer: ByteTokenizer) -> d
 
 
 if __name__ == "__main__":
-    from jobs.cli import application
+    from tokensieve.jobs.command.application import application
 
     application("export")

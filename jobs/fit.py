@@ -10,9 +10,9 @@ from typing import Any
 
 import typer
 
-from jobs.fit_report import input_errors
-from jobs.policies import load_definition
-from pretrain.classifier.config import FitConfig
+from tokensieve.jobs.policies.bundles import input_errors
+from tokensieve.jobs.policies.definition import load_definition
+from tokensieve.pretrain.classifier.config import FitConfig
 
 
 def run(config: FitConfig) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def run(config: FitConfig) -> dict[str, Any]:
     Raises ConfigError without such a policy, InputError: documents, labels, encoder or teacher are not what the recipe
     says, or a goal cannot be met on them.
     """
-    from pretrain.classifier.recipe import fit
+    from tokensieve.pretrain.classifier.recipe import fit
 
     named, definition_id = _of_policy(config)
     with input_errors():
@@ -33,7 +33,7 @@ def weak_to_strong(weak: FitConfig, strong: FitConfig, out: Path, soft: bool) ->
 
     Raises as `run`; InputError, too, when the recipes do not read the same documents.
     """
-    from pretrain.classifier.weak_to_strong import fit_weak_to_strong
+    from tokensieve.pretrain.classifier.weak_to_strong import fit_weak_to_strong
 
     (weak, definition_id), (strong, _) = _of_policy(weak), _of_policy(strong)
     with input_errors():

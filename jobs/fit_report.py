@@ -4,37 +4,24 @@ Runs beside Spark, on a CPU or one CUDA device; documents stream, only histogram
 same bytes. Documents that the bundle's thresholds were chosen on are refused.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.errors import InputError
-from pretrain.classifier.calibrate import SmoothConfig
-from pretrain.classifier.corpus import CorpusConfig
-from pretrain.classifier.report.sets import EvaluationSet
+from tokensieve.jobs.policies.bundles import ComputeConfig, definition_id, input_errors, open_bundle
+from tokensieve.pretrain.labelled.corpus import CorpusConfig
+from tokensieve.pretrain.measuring.calibrate import SmoothConfig
+from tokensieve.pretrain.measuring.sets import EvaluationSet
 
 if TYPE_CHECKING:
-    from pretrain.classifier.calibrate import Baselines
-    from pretrain.classifier.report.leaks import Seen
-    from pretrain.classifier.report.model import Model
-    from pretrain.classifier.report.schema import InputFile, Report
-    from udfs.bundle import Bundle
+    from tokensieve.pretrain.measuring.calibrate import Baselines
+    from tokensieve.pretrain.measuring.leaks import Seen
+    from tokensieve.pretrain.measuring.model import Model
+    from tokensieve.pretrain.measuring.schema import InputFile, Report
+
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
-
-
-class ComputeConfig(BaseModel):
-    """Where the classifier runs, as in section `score` of a corpus."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    token_budget: int = Field(default=4096, ge=1)
-    threads: int = Field(default=2, ge=1)
 
 
 class BaselineConfig(BaseModel):
@@ -71,8 +58,8 @@ def run(config: FitReportConfig) -> dict[str, Any]:
 
     Raises InputError: a file, a bundle, labels or a set is not as configured, or a document was used before.
     """
-    from jobs.reporting.classifier_page import classifier_page
-    from pretrain.hashed_file import replace_file
+    from tokensieve.jobs.pages.classifier.page import classifier_page
+    from tokensieve.pretrain.hashed_file import replace_file
 
     with input_errors():
         report = make_report(config)
@@ -84,11 +71,11 @@ def run(config: FitReportConfig) -> dict[str, Any]:
 
 def make_report(config: FitReportConfig) -> "Report":
     """The report itself. Raises ReportError, LabelError, BundleError, FileNotFoundError."""
-    from pretrain.classifier.calibrate import with_model
-    from pretrain.classifier.report.bootstrap import DRAWS
-    from pretrain.classifier.report.build import evaluate_set
-    from pretrain.classifier.report.schema import Report
-    from pretrain.classifier.report.thresholds import bundle_facts, bundle_levels, calibration_seen
+    from tokensieve.pretrain.measuring.bootstrap import DRAWS
+    from tokensieve.pretrain.measuring.build import evaluate_set
+    from tokensieve.pretrain.measuring.calibrate import with_model
+    from tokensieve.pretrain.measuring.schema import Report
+    from tokensieve.pretrain.measuring.thresholds import bundle_facts, bundle_levels, calibration_seen
 
     bundle, model = open_bundle(config.bundle, config.compute)
     baselines, seen, inputs = _baselines(config, model)
@@ -110,54 +97,14 @@ def make_report(config: FitReportConfig) -> "Report":
     )
 
 
-def open_bundle(reference: str, compute: ComputeConfig) -> "tuple[Bundle, Model]":
-    """A verified bundle and its scorer. Raises BundleError, InputError when it cannot run on this machine."""
-    from pretrain.classifier.report.model import bundle_model
-    from udfs.bundle import Bundle, resolve
-
-    bundle = Bundle.load(resolve(reference))
-    try:
-        model = bundle_model(
-            bundle,
-            device=compute.device,
-            dtype=compute.dtype,
-            token_budget=compute.token_budget,
-            threads=compute.threads,
-        )
-    except ValueError as error:
-        raise InputError(f"bundle {reference}: {error}") from error
-    return bundle, model
-
-
-def definition_id(definition: str | None) -> str | None:
-    """The hash of a policy; None stays. Raises ConfigError."""
-    from jobs.policies import load_definition
-
-    return None if definition is None else load_definition(definition).definition_id
-
-
-@contextmanager
-def input_errors() -> Iterator[None]:
-    """Turns what a user can act on into InputError; LabelError stays, for it says enough."""
-    from pretrain.classifier.errors import FitError
-    from pretrain.classifier.report.errors import ReportError
-    from udfs.bundle import BundleError
-    from udfs.encoders import EncoderError
-
-    try:
-        yield
-    except (FitError, ReportError, BundleError, EncoderError, FileNotFoundError, ImportError) as error:
-        raise InputError(str(error)) from error
-
-
 def _baselines(config: FitReportConfig, model: "Model") -> "tuple[Baselines, list[Seen], list[InputFile]]":
     """The lexicons, the documents that they were learned from and tuned on, and the files of these."""
-    from pretrain.classifier.calibrate import Baselines, measure_baselines
-    from pretrain.classifier.corpus import read_corpus
-    from pretrain.classifier.report.leaks import Seen, content_keys
-    from pretrain.classifier.report.schema import InputFile
-    from pretrain.classifier.report.sets import file_hashes, in_memory
-    from udfs.lexicon import learn
+    from tokensieve.pretrain.labelled.corpus import read_corpus
+    from tokensieve.pretrain.measuring.calibrate import Baselines, measure_baselines
+    from tokensieve.pretrain.measuring.leaks import Seen, content_keys
+    from tokensieve.pretrain.measuring.schema import InputFile
+    from tokensieve.pretrain.measuring.sets import file_hashes, in_memory
+    from tokensieve.udfs.labels.lexicon import learn
 
     if config.baselines is None:
         return Baselines.none(), [], []
@@ -175,7 +122,7 @@ def _baselines(config: FitReportConfig, model: "Model") -> "tuple[Baselines, lis
 
 def _resolved(compute: ComputeConfig) -> tuple[str, str]:
     """Device and type of numbers that `auto` came to."""
-    from udfs.scoring.scorer import cuda_name
+    from tokensieve.udfs.scoring.scorer import cuda_name
 
     device = ("cuda" if cuda_name() else "cpu") if compute.device == "auto" else compute.device
     dtype = ("bfloat16" if device == "cuda" else "float32") if compute.dtype == "auto" else compute.dtype

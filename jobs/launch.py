@@ -7,17 +7,17 @@ follow later edits of the project's file, nor later exports. Sections that train
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.train import of_its_run, output_folder, section, shards_folder
+from tokensieve.jobs.releases.training_runs import of_its_run, output_folder, section, shards_folder
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 UNREAD = {"launch", "report", "spark"}
 
 
 def launch(config: "Config", submit: bool) -> dict[str, Any]:
     """What was prepared, and with `submit` started. Raises ConfigError, LaunchError, PlanError, ManifestError."""
-    from pretrain.launch.launch import prepare
+    from tokensieve.pretrain.launch.launch import prepare
 
     config = _pinned(config)
     shards, out = shards_folder(config), output_folder(config)
@@ -43,7 +43,7 @@ def launch(config: "Config", submit: bool) -> dict[str, Any]:
 
 def _pinned(config: "Config") -> "Config":
     """The configuration with today's manifest named, or that of the run which it goes on with."""
-    from pretrain.samples.corpus import Corpus
+    from tokensieve.pretrain.samples.corpus import Corpus
 
     config = of_its_run(config)
     corpus = Corpus.load(shards_folder(config), section(config).manifest)
@@ -52,7 +52,7 @@ def _pinned(config: "Config") -> "Config":
 
 def _resolved(config: "Config", shards: Path, out: Path) -> str:
     """The configuration with its presets and overrides in it, and the run's folders as absolute paths."""
-    from jobs.config import to_yaml
+    from tokensieve.jobs.config.load import to_yaml
 
     settings = section(config).model_copy(update={"shards": str(shards), "out": str(out), "preset": None})
     return to_yaml(config.model_copy(update={"pretrain": settings}), exclude=UNREAD)

@@ -7,22 +7,21 @@ forgets by age: of a Delta table all versions since the oldest kept one stay.
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import BusyError
-from jobs.exporting.kept import manifests_to_keep
-from jobs.exporting.publish import sweep
-from jobs.ledger import FOLDER as LEDGERS
-from jobs.quarantine import pinned_version
-from jobs.refreshing.kept import Kept, kept_releases
-from jobs.refreshing.lock import locked
-from jobs.refreshing.release import FOLDER as RELEASES
-from jobs.refreshing.release import Release, newest_release, releases
-from jobs.tables import Commit, Table
-from pretrain.shards.manifest import FILE_NAME as MANIFEST
+from tokensieve.jobs.errors import BusyError
+from tokensieve.jobs.exporting.publish import sweep
+from tokensieve.jobs.releases.release import FOLDER as RELEASES
+from tokensieve.jobs.releases.release import Release, newest_release, releases
+from tokensieve.jobs.releases.still_needed import Kept, kept_releases, manifests_to_keep
+from tokensieve.jobs.tables.ledger import FOLDER as LEDGERS
+from tokensieve.jobs.tables.lock import locked
+from tokensieve.jobs.tables.quarantine import pinned_version
+from tokensieve.jobs.tables.table import Commit, Table
+from tokensieve.pretrain.shards.manifest import FILE_NAME as MANIFEST
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 COMPACTED = ("scores", "masked")  # quarantine is written whole each time
 

@@ -6,8 +6,8 @@ Beside Spark: reads what `export` wrote. A mix is a YAML file of its own (`conf/
 from dataclasses import asdict
 from typing import Any
 
-from pretrain.mix.config import MixConfig
-from pretrain.mix.plan import MixPlan
+from tokensieve.pretrain.mix.config import MixConfig
+from tokensieve.pretrain.mix.plan import MixPlan
 
 
 def plan(config: MixConfig) -> dict[str, Any]:
@@ -15,14 +15,14 @@ def plan(config: MixConfig) -> dict[str, Any]:
 
     Raises ManifestError, ShardError, DatasetError (MixError): sources that cannot be mixed so, with the numbers.
     """
-    from pretrain.mix.plan import plan_mix
+    from tokensieve.pretrain.mix.plan import plan_mix
 
     return _shown(plan_mix(config)[0])
 
 
 def write(config: MixConfig) -> dict[str, Any]:
     """Writes the mix to `config.out` and returns its plan and id. Raises as `plan`."""
-    from pretrain.mix.write import write_mix
+    from tokensieve.pretrain.mix.write import write_mix
 
     written = write_mix(config)
     shown = _shown(written.plan)

@@ -5,8 +5,8 @@ from typing import Any
 
 import typer
 
-from jobs.errors import ConfigError, InputError
-from pretrain.language.config import EncoderConfig
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.pretrain.encoder.config import EncoderConfig
 
 
 def run(config: EncoderConfig) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def run(config: EncoderConfig) -> dict[str, Any]:
     """
     if find_spec("torch") is None:
         raise InputError("torch is not installed; pip install 'tokensieve[score]'")
-    from pretrain.language.encoder import pretrain_encoder
-    from pretrain.language.run_identity import ResumeError
+    from tokensieve.pretrain.encoder.checkpoint import ResumeError
+    from tokensieve.pretrain.encoder.pretrain_encoder import pretrain_encoder
 
     try:
         made = pretrain_encoder(config, report=lambda line: typer.echo(line, err=True))

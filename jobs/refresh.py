@@ -1,33 +1,34 @@
 """Verb `refresh`: brings tables and shards up to the source and the configuration, and releases them. Run every night.
 
-It calls `score`, `mask` and `export`, each of which does only what is new to it; a night that died is repaired by
+It calls `score`, `mask` and `export`, each of which does only what is new to it; a refresh that died is repaired by
 running it again. With nothing new it ends before a Spark session is opened. Also an application: spark-submit
 jobs/refresh.py.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from jobs import export, mask, score
-from jobs.errors import executor_errors
-from jobs.ledger import Ledger
-from jobs.refreshing import gate
-from jobs.refreshing.device_use import device_use
-from jobs.refreshing.differences import source_changes
-from jobs.refreshing.lock import Lock, locked
-from jobs.refreshing.new_release import Figures, new_release
-from jobs.refreshing.night import Night, Step
-from jobs.refreshing.plan import Plan, plan
-from jobs.refreshing.recorder import Recorder
-from jobs.refreshing.release import Release, newest_release
-from jobs.refreshing.report.kept import reported
-from jobs.refreshing.report.publish import publish
+from tokensieve.jobs import export, mask, score
+from tokensieve.jobs.errors import ConfigError, executor_errors
+from tokensieve.jobs.refreshing import tolerance
+from tokensieve.jobs.refreshing.new_release import Figures, new_release
+from tokensieve.jobs.refreshing.plan import Plan, plan
+from tokensieve.jobs.refreshing.publish import publish
+from tokensieve.jobs.refreshing.run_log import Recorder, device_use
+from tokensieve.jobs.refreshing.sources import source_changes
+from tokensieve.jobs.releases.refresh_run import Night, Step
+from tokensieve.jobs.releases.release import Release, newest_release
+from tokensieve.jobs.releases.release_report import reported
+from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.lock import Lock, locked
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
+
 
 Session = Callable[[], "SparkSession"]
 """Opens the session where there is none; a night with nothing to do never calls it."""
@@ -43,7 +44,7 @@ def run(config: "Config", session: Session, *, replay: bool = False) -> Night:
         locked(config.tables.store, config.refresh.lock_lease_s, "refresh") as lock,
         Recorder(config) as recorder,
     ):
-        again = gate.replayed(config, session()) if replay else []
+        again = tolerance.replayed(config, session()) if replay else []
         found = plan(config, replay=bool(again))
         recorder.note(release=found.previous.version if found.previous else None)
         return _Night(config=config, session=session, lock=lock, recorder=recorder, plan=found, again=again).run()
@@ -85,9 +86,9 @@ class _Night:
             scored=tuple(sorted(name for kind in ("new", "changed", "again") for name in files.get(kind, ()))),
             device=device_use(result.get("device"), config.score.cost),
         )
-        measured, by_file = gate.measure(config, spark, self.plan.previous)
+        measured, by_file = tolerance.measure(config, spark, self.plan.previous)
         self.recorder.note(gate=measured)
-        gate.refuse(config, measured, by_file)
+        tolerance.refuse(config, measured, by_file)
         return figures.scored(result)
 
     def _mask(self, figures: Figures) -> Figures:
@@ -116,7 +117,49 @@ class _Night:
             return publish(self.config, self.session(), release, previous, recorder.ended("done"))
 
 
+def refresh(
+    config: "Config",
+    session: "Callable[[], SparkSession]",
+    *,
+    dry_run: bool = False,
+    replay: bool = False,
+    as_of: int | None = None,
+    rebuild: Path | None = None,
+) -> dict[str, Any]:
+    """Raises ConfigError for options that exclude each other, and what the night, or the release, raises."""
+    if as_of is None:
+        if rebuild is not None:
+            raise ConfigError("--rebuild needs --as-of VERSION, the release whose shards it makes")
+        if dry_run:
+            from tokensieve.jobs.refreshing.dry_run import dry_run as look
+
+            return look(config, replay)
+        return _said(run(config, session, replay=replay))
+    if dry_run or replay:
+        raise ConfigError("--as-of shows a release that was made; --dry-run and --replay are about the next one")
+    from tokensieve.jobs.refreshing import as_of as past
+
+    return past.show(config, as_of) if rebuild is None else past.rebuild(config, session, as_of, rebuild)
+
+
+def _said(night: Night) -> dict[str, Any]:
+    """The night in a few lines; refresh.json has all of it."""
+    changes = night.sources
+    kinds = ("new", "changed", "gone", "missing", "rescored", "broken")
+    counts = {name: len(getattr(changes, name)) for name in kinds}
+    return {
+        "state": night.state,
+        "release": night.release,
+        "sources": counts | {"kept": changes.kept},
+        "documents": dict(night.documents),
+        "tokens": night.tokens,
+        "loss_tokens": night.loss_tokens,
+        **({"seconds": dict(night.seconds)} if night.seconds else {}),
+        "duration_s": round(night.duration_s, 3),
+    }
+
+
 if __name__ == "__main__":
-    from jobs.cli import application
+    from tokensieve.jobs.command.application import application
 
     application("refresh")

@@ -6,30 +6,16 @@ shards, that is from what training reads. Also an application: spark-submit jobs
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.config import Config
-    from jobs.exported import Shards
-    from jobs.policies import RuleSet
-    from jobs.reporting.facts import Facts, PolicyFacts, SampleDocument
+    from tokensieve.jobs.config.corpus import Config
+    from tokensieve.jobs.exporting.read_back import Shards
+    from tokensieve.jobs.pages.corpus.facts import Facts, PolicyFacts, SampleDocument
+    from tokensieve.jobs.policies.rules import RuleSet
+
 
 FILE_NAME = "report.html"
-
-
-class ReportConfig(BaseModel):
-    """Section `report`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    documents: int = Field(default=12, ge=0, le=200)
-    """Sample documents on the page: half with forgotten tokens, a quarter kept, a quarter dropped."""
-    tokens_per_document: int = Field(default=400, ge=1, le=4000)
-    """Longer documents are shown in part."""
-    seed: int = 0
-    """Another seed shows other documents."""
 
 
 def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
@@ -37,7 +23,7 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
 
     Raises InputError when a table is missing, BalanceError when documents were lost, ManifestError, CorruptShardError.
     """
-    from jobs.reporting.page import page
+    from tokensieve.jobs.pages.corpus.page import page
 
     facts = gather(config, spark)
     content = page(facts).encode()
@@ -57,12 +43,13 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
 
 def gather(config: "Config", spark: "SparkSession") -> "Facts":
     """Everything that the page says. Raises as `run` does."""
-    from jobs.mask import counts, load_rules
-    from jobs.policies import content_id
-    from jobs.quarantine import read_quarantine
-    from jobs.reporting.facts import Facts
-    from jobs.reporting.gather import export_facts, source_facts, table_version
-    from jobs.scoring.outcome import reason_counts
+    from tokensieve.jobs.pages.corpus.facts import Facts
+    from tokensieve.jobs.pages.corpus.gather import export_facts, source_facts, table_version
+    from tokensieve.jobs.policies.masked_rows import counts
+    from tokensieve.jobs.policies.rules import load_rules
+    from tokensieve.jobs.scoring.quarantined_rows import reason_counts
+    from tokensieve.jobs.tables.quarantine import read_quarantine
+    from tokensieve.udfs.files.content_id import content_id
 
     tables = config.tables
     counted = counts(tables, spark)
@@ -89,18 +76,19 @@ def gather(config: "Config", spark: "SparkSession") -> "Facts":
 
 
 def _shards(config: "Config") -> "Shards | None":
-    from jobs.exported import Shards
-    from pretrain.shards.manifest import FILE_NAME as MANIFEST
+    from tokensieve.jobs.exporting.read_back import Shards
+    from tokensieve.pretrain.shards.manifest import FILE_NAME as MANIFEST
 
     return Shards(config.shards) if (config.shards / MANIFEST).is_file() else None
 
 
 def _policies(config: "Config", spark: "SparkSession", rules: "RuleSet") -> "tuple[PolicyFacts, ...]":
     """The policies of the rule set in force. Raises ConfigError when the configuration has other ones."""
-    from jobs.errors import ConfigError
-    from jobs.policies import load_bundle, load_definition
-    from jobs.reporting.facts import PolicyFacts
-    from jobs.reporting.gather import score_counts
+    from tokensieve.jobs.errors import ConfigError
+    from tokensieve.jobs.pages.corpus.facts import PolicyFacts
+    from tokensieve.jobs.pages.corpus.gather import score_counts
+    from tokensieve.jobs.policies.definition import load_definition
+    from tokensieve.jobs.policies.rules import load_bundle
 
     facts = []
     counts = score_counts(config.tables.table("scores").read(spark), list(rules.policies))
@@ -122,7 +110,7 @@ def _policies(config: "Config", spark: "SparkSession", rules: "RuleSet") -> "tup
 def _samples(
     config: "Config", spark: "SparkSession", shards: "Shards | None", policies: list[str]
 ) -> "tuple[SampleDocument, ...]":
-    from jobs.reporting.sample import choose, exported_sample, read_rows, table_sample
+    from tokensieve.jobs.pages.corpus.sample import choose, exported_sample, read_rows, table_sample
 
     scores: DataFrame = config.tables.table("scores").read(spark)
     masked: DataFrame = config.tables.table("masked").read(spark)
@@ -138,6 +126,6 @@ def _samples(
 
 
 if __name__ == "__main__":
-    from jobs.cli import application
+    from tokensieve.jobs.command.application import application
 
     application("report")

@@ -1,39 +1,38 @@
 """Verb `score`: source in, tables `scores` and `quarantine` out. The only verb that runs a classifier.
 
 Files that are new or changed since the table was written are read; another classifier or column means all of them.
-The pass (jobs/scoring/scan.py) is persisted on disk between its two tables, which costs one local copy of that text.
+The pass (jobs/scoring/stage.py) is persisted on disk between its two tables, which costs one local copy of that text.
 Also an application: spark-submit jobs/score.py.
 """
 
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import BalanceError, QuarantineError
-from jobs.policies import content_id, load_bundle, token_thresholds
-from jobs.progress import step
-from jobs.quarantine import KEY, read_quarantine
-from jobs.scoring.cascade import checked, choose_thresholds
-from jobs.scoring.changes import Deleted
-from jobs.scoring.job import SCHEMA, Job, plan_job
-from jobs.scoring.outcome import reason_counts, unscored
-from jobs.scoring.profile import GpuTasks, own_workers
-from jobs.scoring.refuse import refuse_clashes, refuse_nesting
-from jobs.scoring.scan import whole_files
-from jobs.scoring.standing import merged
-from jobs.scoring.stored_schema import to_text
-from jobs.scoring.watch import watch_scoring
-from jobs.tables import Commit
-from udfs.scoring.score_plan import ScorePlan
-from udfs.scoring.scorer import ScorerSettings
+from tokensieve.jobs.errors import BalanceError, QuarantineError
+from tokensieve.jobs.policies.rules import token_thresholds
+from tokensieve.jobs.scoring.cascade import checked, choose_thresholds
+from tokensieve.jobs.scoring.job import SCHEMA, Job, plan_job, scorer_settings
+from tokensieve.jobs.scoring.quarantined_rows import reason_counts, unscored
+from tokensieve.jobs.scoring.refusals import refuse_clashes, refuse_nesting
+from tokensieve.jobs.scoring.rows_that_stay import merged
+from tokensieve.jobs.scoring.stage import GpuTasks, own_workers, score_plan, scored
+from tokensieve.jobs.scoring.watch import watch_scoring
+from tokensieve.jobs.source.changes import Deleted
+from tokensieve.jobs.source.scan import whole_files
+from tokensieve.jobs.source.schema import to_text
+from tokensieve.jobs.spark.progress import step
+from tokensieve.jobs.tables.quarantine import KEY, read_quarantine
+from tokensieve.jobs.tables.table import Commit
+from tokensieve.udfs.files.content_id import content_id
+from tokensieve.udfs.scoring.score_plan import ScorePlan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.config import Config
-    from jobs.scoring.cascade import Stage
+    from tokensieve.jobs.config.corpus import Config
+    from tokensieve.jobs.scoring.cascade import Stage
 
 
 def run(
@@ -68,15 +67,15 @@ def _score(config: "Config", spark: "SparkSession", job: Job) -> dict[str, Any]:
     work = job.work
     refuse_clashes(work.schema, config)
     with watch_scoring(config.tables.store, work.amount, config.score.progress_json) as watch:
-        stage = partial(work.scored, spark, gpu=_gpu_tasks(config))
-        plan, cascade = _with_cascade(config, spark, stage, work.plan(job.settings), job)
-        scored = stage(replace(plan, progress=watch and str(watch.folder))).persist(_disk_only())
+        stage = partial(scored, work, spark, gpu=_gpu_tasks(config))
+        plan, cascade = _with_cascade(config, spark, stage, score_plan(work, job.settings), job)
+        rows = stage(replace(plan, progress=watch and str(watch.folder))).persist(_disk_only())
         try:
             with step(spark, "score: read and score"), whole_files(spark), own_workers(spark):
-                scored.count()  # fills the cache once, before the two tables read from it at the same time
-            moved = _commit(config, spark, job, scored, cascade)
+                rows.count()  # fills the cache once, before the two tables read from it at the same time
+            moved = _commit(config, spark, job, rows, cascade)
         finally:
-            scored.unpersist()
+            rows.unpersist()
     device = watch.device() if watch and work.amount.documents else None
     return ({"device": device} if device else {}) | _said(job, moved)
 
@@ -152,25 +151,8 @@ def _cascade_figures(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     return {"cascade": checked(table.read(spark), said["levels"], settings.probing(said["thresholds"]))}
 
 
-def scorer_settings(config: "Config") -> ScorerSettings:
-    bundles = [(name, policy.bundle, load_bundle(name, policy)) for name, policy in config.policies.items()]
-    return ScorerSettings(
-        bundles=tuple((name, _reference(path), bundle.bundle_id) for name, path, bundle in sorted(bundles)),
-        backend=config.score.backend,
-        device=config.score.device,
-        dtype=config.score.dtype,
-        token_budget=config.score.token_budget,
-        threads=config.score.threads_per_task,
-    )
-
-
 def _gpu_tasks(config: "Config") -> GpuTasks:
     return GpuTasks(per_gpu=config.score.tasks_per_gpu, cpus=config.score.cpus_per_gpu_task)
-
-
-def _reference(bundle: str) -> str:
-    """Executors run in other folders: a path is sent whole, a preset's name as it is."""
-    return str(Path(bundle).absolute()) if Path(bundle).exists() else bundle
 
 
 def _disk_only() -> Any:
@@ -206,6 +188,6 @@ def _refuse_many(config: "Config", counts: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from jobs.cli import application
+    from tokensieve.jobs.command.application import application
 
     application("score")

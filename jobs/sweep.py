@@ -8,37 +8,19 @@ jobs/sweep.py.
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from jobs.mask import checked_scores, refuse_below_cascade
-from jobs.policies import content_id, rule_set
-from jobs.tables import Commit
-from udfs.sweep import MOST_THRESHOLDS, SWEEP_SCHEMA, sweep_rows
+from tokensieve.jobs.policies.masked_rows import checked_scores, refuse_below_cascade
+from tokensieve.jobs.policies.rules import rule_set
+from tokensieve.jobs.tables.table import Commit
+from tokensieve.udfs.deciding.sweep import SWEEP_SCHEMA, sweep_rows
+from tokensieve.udfs.files.content_id import content_id
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
+
 
 COUNTS = ("documents", "tokens", "text_bytes", "marked", "dropped", "forget_tokens", "forget_bytes")
-
-
-class SweepConfig(BaseModel):
-    """Section `sweep`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    thresholds: tuple[float, ...] = Field(
-        default=(*(at / 20 for at in range(1, 20)), 0.99), min_length=1, max_length=MOST_THRESHOLDS
-    )
-    """Probabilities that take the place of the rules' thresholds, one after the other."""
-
-    @field_validator("thresholds")
-    @classmethod
-    def _probabilities(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < one < 1 for one in thresholds):
-            raise ValueError(f"thresholds are probabilities between 0 and 1, not {thresholds}")
-        return tuple(sorted(set(thresholds)))
 
 
 def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
@@ -98,6 +80,6 @@ def _lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    from jobs.cli import application
+    from tokensieve.jobs.command.application import application
 
     application("sweep")

@@ -11,23 +11,23 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from jobs.errors import InputError
-from jobs.exported import Exported, Shards
-from jobs.mask import load_rules
-from jobs.tables import Table
-from jobs.tracing.left import find_left, left_lines
-from jobs.tracing.lines import lines
-from jobs.tracing.raw_row import read_raw_row
-from jobs.tracing.training import training
-from pretrain.shards.manifest import FILE_NAME as MANIFEST
-from udfs.decide_rows import policy_scores
-from udfs.scores import probabilities
-from udfs.scoring.score_plan import EMPTY, WINDOWED
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.exporting.read_back import Exported, Shards
+from tokensieve.jobs.policies.rules import load_rules
+from tokensieve.jobs.tables.table import Table
+from tokensieve.jobs.tracing.as_lines import lines
+from tokensieve.jobs.tracing.raw_row import read_raw_row
+from tokensieve.jobs.tracing.removed_document import find_left, left_lines
+from tokensieve.jobs.tracing.samples import training
+from tokensieve.pretrain.shards.manifest import FILE_NAME as MANIFEST
+from tokensieve.udfs.deciding.decide_rows import policy_scores
+from tokensieve.udfs.scores.stored_scores import probabilities
+from tokensieve.udfs.scoring.score_plan import EMPTY, WINDOWED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 HIGHEST = 8  # tokens shown of the scores
 NEAR_MISSES = 5
@@ -208,6 +208,6 @@ def _shard(shards: Shards, exported: Exported) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from jobs.cli import application
+    from tokensieve.jobs.command.application import application
 
     application("trace")

@@ -5,11 +5,12 @@ Reads the whole corpus once. Exit code 2 when anything is wrong, so that a sched
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import InputError
-from pretrain.shards.manifest import Manifest
+from tokensieve.jobs.errors import InputError
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.verify import verify_shards
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 
 def run(config: "Config") -> dict[str, Any]:
@@ -20,7 +21,7 @@ def run(config: "Config") -> dict[str, Any]:
     folder = config.shards
     trained_on = config.pretrain.manifest if config.pretrain and config.pretrain.shards is None else None
     manifest = Manifest.load(folder, trained_on)
-    problems = manifest.verify(folder)
+    problems = verify_shards(manifest, folder)
     if problems:
         wrong = sorted({problem.where for problem in problems})
         lines = "\n".join(f"  {problem}" for problem in problems)

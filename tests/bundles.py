@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from udfs.bundle import Bundle, save
-from udfs.bundle_spec import BundleDraft, Threshold
-from udfs.encoders import build
-from udfs.scoring.scorer import Scored, Scorer, ScorerSettings
+from tokensieve.udfs.bundles.bundle import Bundle, save
+from tokensieve.udfs.bundles.bundle_spec import BundleDraft, Threshold
+from tokensieve.udfs.encoders.encoder import build
+from tokensieve.udfs.scoring.batch_group import Scored
+from tokensieve.udfs.scoring.scorer import Scorer, ScorerSettings
 
 SHAPE = {"type": "sliding", "vocab_size": 600, "dim": 16, "layers": 2, "heads": 2, "hidden": 32, "reach": 8}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from jobs.labelling.claude.config import ClaudeConfig
-from jobs.labelling.claude.request import Answer, Canary, Request
-from jobs.labelling.claude.service import ask
 from tests.fake_claude import FakeClaude
+from tokensieve.jobs.config.claude import ClaudeConfig
+from tokensieve.jobs.labelling.claude.request import Answer, Canary, Request
+from tokensieve.jobs.labelling.claude.service import ask
 
 KEY = "sk-test-not-a-real-key"
 MODEL = "claude-haiku-4-5"

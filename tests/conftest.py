@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from jobs.config import Config, load_config
 from tests.bundles import random_bundle, small_tokenizer
 from tests.corpora import sentence
-from udfs.bundle import Bundle
+from tokensieve.jobs.config.corpus import Config, load_config
+from tokensieve.udfs.bundles.bundle import Bundle
 
 if TYPE_CHECKING:
     from tests.platforms.s3_server import S3Server
@@ -42,7 +42,7 @@ def shared_data() -> Path:
 def spark() -> Iterator[Any]:
     """A local session that speaks Delta."""
     pytest.importorskip("pyspark", reason="the Spark verbs need tokensieve[spark]")
-    from jobs.session import SparkConfig, open_session
+    from tokensieve.jobs.spark.session import SparkConfig, open_session
 
     session = open_session(SparkConfig(master="local[2]", app_name="tests"), delta=True)
     yield session

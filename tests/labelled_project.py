@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from jobs.config import load_section
-from jobs.labelling.config import LabelConfig
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.config.load import load_section
 
 
 def write_project(folder: Path, url: str, *lines: str) -> Path:

@@ -11,13 +11,13 @@ from megatron.core.distributed import (
 )
 from megatron.core.models.gpt import GPTModel
 
-from pretrain.process_group import process_group
-from pretrain.training.config import OptimizerConfig, ParallelConfig
-from pretrain.training.cpu_shim import cpu_shim
-from pretrain.training.model import build_model
-from pretrain.training.model_config import ModelConfig
-from pretrain.training.optimizer import build_optimizer, build_scheduler
-from pretrain.training.parallel import model_parallel
+from tokensieve.pretrain.process_group import process_group
+from tokensieve.pretrain.training.config import OptimizerConfig, ParallelConfig
+from tokensieve.pretrain.training.megatron_patches import cpu_shim
+from tokensieve.pretrain.training.model import build_model
+from tokensieve.pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.training.optimizer import build_optimizer, build_scheduler
+from tokensieve.pretrain.training.parallel import model_parallel
 
 VOCAB, LENGTH = 64, 16
 

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pretrain.hashed_file import file_sha256
-from pretrain.mix.config import MixConfig
-from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, Split, TokenizerInfo
-from pretrain.shards.shard import ShardReader, ShardWriter, token_dtype
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.pretrain.mix.config import MixConfig
+from tokensieve.pretrain.shards.manifest import Inputs, Manifest
+from tokensieve.pretrain.shards.shard import ShardReader, ShardWriter, token_dtype
+from tokensieve.pretrain.shards.shard_info import ShardInfo, Split, TokenizerInfo
 
 CLEAN_IDS = (1, 30)
 TOXIC_IDS = (31, 60)

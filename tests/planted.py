@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pretrain.classifier.labels import Documents
 from tests.bundles import small_tokenizer
-from udfs.encoders import build
-from udfs.labels import DocumentLabels, encode_labels
-from udfs.pretrained import PretrainedEncoder
-from udfs.text_rows import text_hash
+from tokensieve.pretrain.labelled.labels import Documents
+from tokensieve.udfs.bundles.pretrained import PretrainedEncoder
+from tokensieve.udfs.encoders.encoder import build
+from tokensieve.udfs.labels.labels import DocumentLabels, encode_labels
+from tokensieve.udfs.reading.text_rows import text_hash
 
 PLANTED = ("insulin", "fever", "dose", "nurse", "surgeon", "diabetes")
 NEAR = ("larva", "gene", "embryo", "wing", "zebrafish", "tissue")

@@ -4,10 +4,10 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs.config import Config
-from jobs.quarantine import pinned_version
-from jobs.refreshing.release import Release, releases
-from pretrain.shards.manifest import Manifest
+from tokensieve.jobs.config.corpus import Config
+from tokensieve.jobs.releases.release import Release, releases
+from tokensieve.jobs.tables.quarantine import pinned_version
+from tokensieve.pretrain.shards.manifest import Manifest
 
 
 def release_now(config: Config) -> Release:

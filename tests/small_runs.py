@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.config import PretrainConfig
 
 # Rows that count upwards: the next id follows from this one. Labels 6 to 10 of each row are to be forgotten.
 COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]

@@ -18,14 +18,14 @@ import pytest
 from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.fake_claude import FakeClaude
 from tests.labeller import Labeller
 from tests.tiny_sae import STRONG, WEAK, TinySae, plant
-from udfs.bundle import Bundle
-from udfs.committed import newest_commit
-from udfs.labels import DocumentLabels, decode_labels
-from udfs.sae.slice import SaeSlice
+from tokensieve.jobs.cli import app
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.files.committed import newest_commit
+from tokensieve.udfs.labels.labels import DocumentLabels, decode_labels
+from tokensieve.udfs.sae.slice import SaeSlice
 
 pytest.importorskip("transformers", reason="reading a language model needs tokensieve[transformers]")
 pytest.importorskip("sae_lens", reason="label sae export needs tokensieve[sae]")

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from jobs import trace
-from pretrain.shards.manifest import Manifest
-from pretrain.shards.shard import ShardReader
 from tests.bundles import small_tokenizer
 from tests.jobs.capitals import capitals_config, run_verbs, write_documents
+from tokensieve.jobs import trace
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardReader
 
 TEXT = "He took ASPIRIN."  # 16 bytes; H alone is too short a run for the rule, bytes 8 to 15 are forgotten
 EOD, HIDDEN = 0, 1
@@ -79,7 +79,7 @@ def test_station_4_the_shard_holds_ids_mask_and_the_way_back(config):
 
 def test_station_5_the_sample_masks_the_labels_that_are_forgotten_not_the_inputs(config):
     pytest.importorskip("megatron.core", reason="megatron-core is not installed")
-    from pretrain.samples.training_samples import build_datasets
+    from tokensieve.pretrain.samples.training_samples import build_datasets
 
     sample = build_datasets(config.shards, seq_length=16, samples=1, seed=0)[0]
     assert sample["tokens"].tolist() == IDS[:16]

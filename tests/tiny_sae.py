@@ -102,7 +102,7 @@ def _config(layer: int, hook: str, width: int) -> dict[str, Any]:
 
 
 def _tokens(model: Path, words: Sequence[str]) -> list[int]:
-    from udfs.tokenizer import ByteTokenizer
+    from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
     forms = [form for word in words for form in (word, f" {word}")]
     found = ByteTokenizer.load(model / "tokenizer.json").encode(forms)

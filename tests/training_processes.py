@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.config import PretrainConfig
 
 
 def job(settings: dict[str, Any], shards: Path, out: Path, *, resume: bool = False) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def run(jobs: list[dict[str, Any]], folder: Path, *, processes: int) -> None:
 
 
 def main() -> None:
-    from pretrain.errors import TrainingError
-    from pretrain.training.train import train
+    from tokensieve.pretrain.errors import TrainingError
+    from tokensieve.pretrain.training.train import train
 
     for one in json.loads(Path(sys.argv[1]).read_text()):
         settings = PretrainConfig.model_validate(one["settings"])

@@ -12,9 +12,9 @@ from typing import Any
 
 from pyarrow.fs import FileSystem, FileType, FSSpecHandler, PyFileSystem
 
-from jobs.errors import ConfigError, InputError
-from pretrain.shards.manifest import FILE_NAME, Manifest, inside
-from udfs.storage import PROVIDERS_OWN, StorageConfig, failures, open_file_system
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.pretrain.shards.manifest import FILE_NAME, Manifest, inside
+from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig, failures, open_file_system
 
 _CHUNK = 8 * 2**20
 

@@ -4,16 +4,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import ConfigError, InputError
-from jobs.exporting.groups import ALL, Sources
-from jobs.exporting.layout import MEMBER
-from jobs.exporting.write import DOC_SCORE
-from jobs.ledger import Ledger
-from jobs.mask import decided, load_rules
-from jobs.policies import RuleSet
-from jobs.tables import Commit, TablesConfig
-from pretrain.shards.groups import Member
-from udfs.pretrain_tokens import ScoreCompanion
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.exporting.groups import ALL, Sources
+from tokensieve.jobs.exporting.layout import MEMBER
+from tokensieve.jobs.exporting.shard_task import DOC_SCORE
+from tokensieve.jobs.policies.masked_rows import decided
+from tokensieve.jobs.policies.rules import RuleSet, load_rules
+from tokensieve.jobs.tables.config import TablesConfig
+from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.table import Commit
+from tokensieve.pretrain.shards.groups import Member
+from tokensieve.udfs.deciding.pretrain_tokens import ScoreCompanion
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -8,8 +8,8 @@ which files arrived. Documents, ids and masks do not.
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from jobs.exporting.layout import shard_bytes
-from pretrain.shards.groups import Group, Groups, Member
+from tokensieve.jobs.exporting.layout import shard_bytes
+from tokensieve.pretrain.shards.groups import Group, Groups, Member
 
 ALL = "*"  # in the place of the source files where the tables do not know them one by one
 GROUP_BYTES = 256 * 2**20

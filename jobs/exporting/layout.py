@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
-from jobs.exporting.config import LARGEST_SHARD, SplitsConfig
-from pretrain.shards.groups import Group
-from pretrain.shards.manifest import SPLITS, Split
+from tokensieve.jobs.config.export import LARGEST_SHARD, SplitsConfig
+from tokensieve.pretrain.shards.groups import Group
+from tokensieve.pretrain.shards.manifest import SPLITS
+from tokensieve.pretrain.shards.shard_info import Split
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

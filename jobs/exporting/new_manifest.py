@@ -9,23 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.errors import BalanceError, InputError
-from jobs.exporting.documents import Documents
-from jobs.exporting.groups import Regrouping, Sources, gather, group_size
-from jobs.exporting.kept import manifests_to_keep
-from jobs.exporting.layout import Amount, Layout, layout_of, measure, shard_bytes
-from jobs.exporting.publish import sweep
-from jobs.exporting.run_tasks import write_groups
-from jobs.exporting.standing import Standing
-from jobs.mask import counts as masked_counts
-from jobs.policies import content_id
-from pretrain.hashed_file import replace_file
-from pretrain.shards.groups import Group, Groups
-from pretrain.shards.manifest import Inputs, Manifest, ManifestError, ShardInfo, TokenizerInfo
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.errors import BalanceError, InputError
+from tokensieve.jobs.exporting.documents import Documents
+from tokensieve.jobs.exporting.groups import Regrouping, Sources, gather, group_size
+from tokensieve.jobs.exporting.layout import Amount, Layout, layout_of, measure, shard_bytes
+from tokensieve.jobs.exporting.publish import sweep
+from tokensieve.jobs.exporting.run_tasks import write_groups
+from tokensieve.jobs.exporting.unchanged_groups import Standing
+from tokensieve.jobs.policies.masked_rows import counts as masked_counts
+from tokensieve.jobs.releases.still_needed import manifests_to_keep
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.pretrain.shards.groups import Group, Groups
+from tokensieve.pretrain.shards.manifest import Inputs, Manifest
+from tokensieve.pretrain.shards.shard_info import ShardInfo, TokenizerInfo
+from tokensieve.udfs.files.content_id import content_id
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 
 @dataclass(frozen=True)

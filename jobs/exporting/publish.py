@@ -4,12 +4,13 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from jobs.errors import BalanceError
-from jobs.exporting.layout import Amount, Slot
-from jobs.exporting.write import ShardReport
-from pretrain.shards.groups import FOLDER as GROUPS
-from pretrain.shards.manifest import FILE_NAME, KEPT, Manifest, ShardInfo, kept_file
-from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
+from tokensieve.jobs.errors import BalanceError
+from tokensieve.jobs.exporting.layout import Amount, Slot
+from tokensieve.jobs.exporting.shard_task import ShardReport
+from tokensieve.pretrain.shards.groups import FOLDER as GROUPS
+from tokensieve.pretrain.shards.manifest import FILE_NAME, KEPT, Manifest, kept_file
+from tokensieve.pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
+from tokensieve.pretrain.shards.shard_info import ShardInfo
 
 OURS = (
     "shard-*.*",

@@ -10,22 +10,23 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import ConfigError, InputError
-from jobs.exporting.config import SplitsConfig
-from jobs.exporting.documents import Documents
-from jobs.exporting.layout import Amount, Layout
-from jobs.exporting.run_tasks import write_groups
-from jobs.exporting.tokenizer import tokenizer_info
-from jobs.tables import Commit
-from pretrain.hashed_file import file_sha256, replace_file
-from pretrain.shards.groups import Group
-from pretrain.shards.manifest import FILE_NAME, ExportSettings, Manifest, Split, inside
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.config.export import SplitsConfig
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.exporting.documents import Documents
+from tokensieve.jobs.exporting.layout import Amount, Layout
+from tokensieve.jobs.exporting.run_tasks import write_groups
+from tokensieve.jobs.exporting.tokenizer import tokenizer_info
+from tokensieve.jobs.tables.table import Commit
+from tokensieve.pretrain.hashed_file import file_sha256, replace_file
+from tokensieve.pretrain.shards.groups import Group
+from tokensieve.pretrain.shards.manifest import FILE_NAME, ExportSettings, Manifest, inside
+from tokensieve.pretrain.shards.shard_info import Split
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 
 def rebuild(

@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.errors import InputError
-from jobs.exporting.config import SplitsConfig
-from jobs.exporting.documents import Documents
-from jobs.exporting.layout import Amount, Layout, ordered
-from jobs.exporting.publish import check_balance, publish
-from jobs.exporting.write import ShardReport, ShardTask, write_shards
-from pretrain.hashed_file import replace_file
-from pretrain.shards.manifest import ShardInfo, TokenizerInfo
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.config.export import SplitsConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.exporting.documents import Documents
+from tokensieve.jobs.exporting.layout import Amount, Layout, ordered
+from tokensieve.jobs.exporting.publish import check_balance, publish
+from tokensieve.jobs.exporting.shard_task import ShardReport, ShardTask, write_shards
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.pretrain.shards.shard_info import ShardInfo, TokenizerInfo
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from jobs.errors import ConfigError, InputError
-from jobs.exporting.config import ExportConfig
-from jobs.presets import find
-from pretrain.shards.manifest import TokenizerInfo
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.config.export import ExportConfig
+from tokensieve.jobs.config.load import find
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.pretrain.shards.shard_info import TokenizerInfo
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 def tokenizer_info(export: ExportConfig) -> tuple[ByteTokenizer, TokenizerInfo]:

@@ -6,19 +6,19 @@ precision and recall; F1 and kappa do not care.
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import InputError
-from jobs.labelling.documents import documents
-from jobs.labelling.label_set import read_labels
-from jobs.scoring.scan import spark_schema
-from udfs.agreement import COUNTS, Agreement
-from udfs.compare_labels import COMPARED_SCHEMA, Comparison
-from udfs.labels import LABEL_SCHEMA
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.documents import documents
+from tokensieve.jobs.labelling.label_set import read_labels
+from tokensieve.jobs.source.scan import spark_schema
+from tokensieve.udfs.labels.agreement import COUNTS, Agreement
+from tokensieve.udfs.labels.compare_labels import COMPARED_SCHEMA, Comparison
+from tokensieve.udfs.labels.labels import LABEL_SCHEMA
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
-    from jobs.labelling.config import LabelConfig
+    from tokensieve.jobs.config.labelling import LabelConfig
 
 WORST = 10  # documents that are named
 GROUPS_SHOWN = 20

@@ -7,56 +7,23 @@ up where they cover enough of the text. No label, a distrusted one or an undecid
 import os
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from jobs.errors import InputError
-from jobs.labelling.label_set import SET_NAME, label_batch, label_frame, read_labels, refuse_misfits
+from tokensieve.jobs.config.labelling import CoarseConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.label_set import label_batch, label_frame, read_labels, refuse_misfits
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from jobs.labelling.config import LabelConfig
+    from tokensieve.jobs.config.labelling import LabelConfig
+
 
 POSITIVE = 0.5  # a span or document at or above it is "forget"
 MISFITS = ("no_label", "other_text")
 
 
-class CoarseConfig(BaseModel):
-    """Section `coarse`: either `column` or `label_set`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(default="coarse", pattern=SET_NAME)
-    """The label set that is written."""
-    column: str | None = None
-    """The column that holds a document's label."""
-    positive: tuple[str, ...] = ()
-    """Its values, as text, that mean "forget"; every other value means "retain"."""
-    borderline: str | None = None
-    """A column of true and false; true (or null) distrusts the label: the document stays unknown."""
-    sidecar: str | None = None
-    """A Parquet file or folder that has these columns; None: the source itself has them."""
-    sidecar_id: str = "id"
-    """The sidecar's column of document ids."""
-    label_set: str | None = None
-    """A label set of this project whose spans are copied up to documents."""
-    share: float = Field(default=0.5, gt=0, le=1)
-    """With `label_set`: the share of a document's bytes in forget spans from which on all of it is "forget"."""
-    misfit_tolerance: float = Field(default=0.01, ge=0, le=1)
-    """Largest share of documents without a label, or labelled with another text; above it the verb exits with 3."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "CoarseConfig":
-        if (self.column is None) == (self.label_set is None):
-            raise ValueError("give either `column` (and `positive`) or `label_set`")
-        if self.column is not None and not self.positive:
-            raise ValueError("`column` needs `positive`: the values that mean forget")
-        return self
-
-
 def run(config: "LabelConfig", spark: "SparkSession") -> dict[str, Any]:
     """Writes the label set and returns the counts. Raises ConfigError, InputError, BalanceError, QuarantineError."""
-    from jobs.labelling.config import section
+    from tokensieve.jobs.config.labelling import section
 
     coarse = section(config, "coarse", CoarseConfig)
     apart = {"name", "sidecar", "misfit_tolerance"}  # no part of what the labels follow from

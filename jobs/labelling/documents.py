@@ -1,14 +1,24 @@
-"""The source as documents for labellers: one DataFrame of DOCUMENT_SCHEMA, and how many rows it must have."""
+"""The source as documents for labellers: one DataFrame of DOCUMENT_SCHEMA, and how many rows it must have.
 
+Files that a labelling verb leaves beside its tables are replaced whole: a reader sees the old one or the new one.
+"""
+
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.scoring.scan import Carried, scan, whole_files
-from jobs.scoring.source import SourceConfig
-from udfs.labels import DOCUMENT_SCHEMA
-from udfs.text_rows import made_id
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import JsonValue
+
+from tokensieve.jobs.config.source import SourceConfig
+from tokensieve.jobs.source.scan import Carried, scan, whole_files
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.udfs.labels.labels import DOCUMENT_SCHEMA
+from tokensieve.udfs.reading.text_rows import made_id
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,3 +48,20 @@ def documents(source: SourceConfig, spark: "SparkSession", carried: Carried = ()
         frame = frame.unionByName(spark.createDataFrame(rows, columns), allowMissingColumns=True)
     with whole_files(spark):
         yield Documents(frame=frame, count=found.documents, versions=found.versions)
+
+
+def write_table(file: Path, table: pa.Table) -> None:
+    """Writes a table as Parquet; it must fit the driver's memory."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    _write(file, sink.getvalue().to_pybytes())
+
+
+def write_json(file: Path, content: dict[str, JsonValue]) -> None:
+    """Writes JSON for people and programs."""
+    _write(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _write(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, data)

@@ -7,23 +7,25 @@ outside their spans is labelled "retain". Documents that are not in it stay unkn
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from jobs.errors import InputError
-from jobs.labelling.label_set import SET_NAME, in_arrow, label_frame, read_labels, refuse_misfits
-from pretrain.hashed_file import file_sha256
-from udfs.marked_spans import MARK_TYPE, MarkLabeller
-from udfs.read_shard import numbered_lines
-from udfs.text_rows import text_hash
+from tokensieve.jobs.config.labelling import SpansConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.label_set import in_arrow, label_frame, read_labels, refuse_misfits
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.udfs.labels.marked_spans import MARK_TYPE, MarkLabeller
+from tokensieve.udfs.reading.json_lines import numbered_lines
+from tokensieve.udfs.reading.text_rows import text_hash
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.labelling.config import LabelConfig
+    from tokensieve.jobs.config.labelling import LabelConfig
+
 
 MARKS_SCHEMA = pa.schema(
     [
@@ -32,25 +34,6 @@ MARKS_SCHEMA = pa.schema(
         pa.field("marks", pa.list_(MARK_TYPE)),
     ]
 )
-
-
-class SpansConfig(BaseModel):
-    """Section `spans`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(default="spans", pattern=SET_NAME)
-    """The label set that is written."""
-    file: str
-    """Parquet, or JSONL (compressed or not), with `id`, `spans` (list of start, end, type) and, to check that they are
-    about the same text, `text` or `text_hash` (xxh3-128)."""
-    unit: Literal["characters", "bytes"]
-    """What the offsets count: Unicode characters or UTF-8 bytes."""
-    prefix: str = ""
-    """Span types that begin so are "forget", such as medical/; others are "retain". Empty: all are "forget"."""
-    misfit_tolerance: float = Field(default=0.01, ge=0, le=1)
-    """Largest share of the file's documents that may be missing from the source, of another text, or have a span that
-    does not fit; above it the verb exits with 3."""
 
 
 class _Mark(BaseModel):
@@ -77,7 +60,7 @@ class _MarkedDocument(BaseModel):
 
 def run(config: "LabelConfig", spark: "SparkSession") -> dict[str, Any]:
     """Writes the label set and returns the counts. Raises ConfigError, InputError, BalanceError, QuarantineError."""
-    from jobs.labelling.config import section
+    from tokensieve.jobs.config.labelling import section
 
     spans = section(config, "spans", SpansConfig)
     marked = spark.createDataFrame(_read(Path(spans.file)))

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import JsonValue
 
-from jobs.errors import BalanceError, InputError, QuarantineError
-from jobs.labelling.documents import documents
-from jobs.policies import content_id, load_definition
-from jobs.scoring.scan import Carried, spark_schema
-from jobs.tables import Commit, Table
-from udfs.labels import LABEL_SCHEMA
+from tokensieve.jobs.errors import BalanceError, InputError, QuarantineError
+from tokensieve.jobs.labelling.documents import documents
+from tokensieve.jobs.policies.definition import load_definition
+from tokensieve.jobs.source.scan import Carried, spark_schema
+from tokensieve.jobs.tables.table import Commit, Table
+from tokensieve.udfs.files.content_id import content_id
+from tokensieve.udfs.labels.labels import LABEL_SCHEMA
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.labelling.config import LabelConfig
+    from tokensieve.jobs.config.labelling import LabelConfig
 
-SET_NAME = r"^[a-z][a-z0-9_-]*$"  # what a label set may be called: it is a folder's name
+
 REVIEW = "review"
 """The reason of a note that is only a hint for people: the document has its label. Any other says what is unknown."""
 Labeller = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]

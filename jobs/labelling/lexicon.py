@@ -9,57 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from jobs.errors import ConfigError, InputError
-from jobs.labelling.documents import documents
-from jobs.labelling.label_set import SET_NAME, label_batch, label_source, read_labels
-from jobs.policies import load_definition
-from jobs.scoring.scan import spark_schema
-from pretrain.hashed_file import replace_file
-from udfs.count_words import COUNT_SCHEMA, count_words
-from udfs.labels import label_rows
-from udfs.lexicon import log_odds
-from udfs.lexicon_file import StoredLexicon, read_lexicon
-from udfs.lexicon_labels import LEVELS_L, SHARE_SCHEMA, LexiconLabeller
+from tokensieve.jobs.config.labelling import LexiconConfig
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.labelling.documents import documents
+from tokensieve.jobs.labelling.label_set import label_batch, label_source, read_labels
+from tokensieve.jobs.policies.definition import load_definition
+from tokensieve.jobs.source.scan import spark_schema
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.udfs.labels.count_words import COUNT_SCHEMA, count_words
+from tokensieve.udfs.labels.labels import label_rows
+from tokensieve.udfs.labels.lexicon import log_odds
+from tokensieve.udfs.labels.lexicon_file import LEVELS_L, SHARE_SCHEMA, LexiconLabeller, StoredLexicon, read_lexicon
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
-    from jobs.labelling.config import LabelConfig
-
-
-class LexiconConfig(BaseModel):
-    """Section `lexicon`: either `threshold` or `target_share`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(default="lexicon", pattern=SET_NAME)
-    """The label set that is written."""
-    label_set: str = "coarse"
-    """The label set whose document labels are learned from."""
-    file: str | None = None
-    """A lexicon that was learned before, on this source or another; None: learn one."""
-    alpha: float = Field(default=1.0, gt=0)
-    """Added to every count."""
-    min_count: int = Field(default=5, ge=1)
-    """Rarer words score 0."""
-    max_words: int = Field(default=500_000, ge=1)
-    """The most frequent so many words are kept."""
-    smooth: int = Field(default=0, ge=0)
-    """A word's score is the mean over so many words to each side and itself."""
-    threshold: float | None = Field(default=None, gt=0)
-    """Log-odds from which on a word is labelled."""
-    target_share: float | None = Field(default=None, gt=0, lt=1)
-    """The lowest threshold, to one decimal, that labels at most this share of the source's bytes."""
-    bridge: int = Field(default=1, ge=0)
-    """Gaps of at most so many bytes between labelled words are labelled too; 1 joins neighbours."""
-
-    @model_validator(mode="after")
-    def _one_threshold(self) -> "LexiconConfig":
-        if (self.threshold is None) == (self.target_share is None):
-            raise ValueError("give either `threshold` or `target_share`")
-        return self
+    from tokensieve.jobs.config.labelling import LabelConfig
 
 
 def run(config: "LabelConfig", spark: "SparkSession") -> dict[str, Any]:
@@ -67,7 +33,7 @@ def run(config: "LabelConfig", spark: "SparkSession") -> dict[str, Any]:
 
     Raises ConfigError, InputError, BalanceError, LabelError.
     """
-    from jobs.labelling.config import section
+    from tokensieve.jobs.config.labelling import section
 
     lexicon = section(config, "lexicon", LexiconConfig)
     path = Path(lexicon.file).absolute() if lexicon.file is not None else _learn(config, spark, lexicon)

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.ledger import FOLDER as LEDGERS
-from jobs.ledger import Ledger
-from jobs.refreshing.release import Release, newest_release
-from jobs.refreshing.sources import broken
-from pretrain.shards.manifest import Manifest, ManifestError
+from tokensieve.jobs.refreshing.sources import broken
+from tokensieve.jobs.releases.release import Release, newest_release
+from tokensieve.jobs.tables.ledger import FOLDER as LEDGERS
+from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.shards.manifest import Manifest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 
 def show(config: "Config", version: int) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def rebuild(config: "Config", session: "Callable[[], SparkSession]", version: in
 
     Raises InputError when there is no such release, or the tables that it names are gone or make other shards.
     """
-    from jobs.exporting.rebuild import rebuild as make
+    from tokensieve.jobs.exporting.rebuild import rebuild as make
 
     release = Release.load(config.tables.store, version)
     past = config.of_variant(release.variant)

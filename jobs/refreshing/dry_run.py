@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.refreshing.plan import Plan, plan
-from jobs.refreshing.sources import broken
-from jobs.scoring.job import SCHEMA
-from jobs.scoring.listing import list_files
-from jobs.scoring.stored_schema import from_text
+from tokensieve.jobs.refreshing.plan import Plan, plan
+from tokensieve.jobs.refreshing.sources import broken
+from tokensieve.jobs.scoring.job import SCHEMA
+from tokensieve.jobs.source.listing import list_files
+from tokensieve.jobs.source.schema import from_text
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 KINDS = ("new", "changed", "gone", "missing")
 LISTED = 20  # names of each kind, for people; with --json all

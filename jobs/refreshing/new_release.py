@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import BusyError, InputError
-from jobs.ledger import Ledger
-from jobs.quarantine import pinned_version
-from jobs.refreshing.plan import Plan
-from jobs.refreshing.release import Release, releases
-from jobs.tables import Commit
+from tokensieve.jobs.errors import BusyError, InputError
+from tokensieve.jobs.refreshing.plan import Plan
+from tokensieve.jobs.releases.release import Release, releases
+from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.quarantine import pinned_version
+from tokensieve.jobs.tables.table import Commit
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 LATER = {"version", "made_at"}  # what two releases of the same content differ in
 

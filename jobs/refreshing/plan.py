@@ -3,23 +3,57 @@ configuration against the newest release, the newest ledger and the tables' newe
 
 A step is due where something that it follows from is not what the release names. All steps after it are due too, and
 each looks for itself whether there is something to do: so a night that was killed anywhere is taken up by the next.
+
+A configuration by its content, with the files that it names: what each step follows from beside its input.
+
+Cheap enough for a night with nothing to do: bundles are verified, torch and the tokenizer are not loaded.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.exporting.current import is_current
-from jobs.refreshing.ids import Ids
-from jobs.refreshing.night import Step
-from jobs.refreshing.release import Release, newest_release
-from jobs.refreshing.report.kept import reported
-from jobs.refreshing.sources import Sources, look_at_sources
+from tokensieve.jobs.config.load import find
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.jobs.exporting.unchanged_groups import is_current
+from tokensieve.jobs.policies.rules import RuleSet, rule_set
+from tokensieve.jobs.refreshing.sources import Sources, look_at_sources
+from tokensieve.jobs.releases.refresh_run import Step
+from tokensieve.jobs.releases.release import Release, newest_release
+from tokensieve.jobs.releases.release_report import reported
+from tokensieve.jobs.scoring.job import scored_by
+from tokensieve.udfs.files.content_id import content_id
+from tokensieve.udfs.tokenizing.gpt2_pair import PAIRS
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
+
 
 STEPS: tuple[Step, ...] = ("score", "mask", "export", "release", "report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ids:
+    """`score` names bundles, columns and all else that scores follow from but the source's files, `export` the section
+    of that name with its tokenizer."""
+
+    score: str
+    rules: RuleSet
+    export: str
+
+    @classmethod
+    def of(cls, config: "Config") -> "Ids":
+        """Raises ConfigError, InputError: a bundle, a policy or the tokenizer is missing or damaged."""
+        export = config.export.model_dump(mode="json") | {"tokenizer": _tokenizer_sha256(config.export.tokenizer)}
+        rules = rule_set(config.policies)
+        bundles = {name: entry.bundle_id for name, entry in rules.policies.items()}
+        return cls(
+            score=content_id(scored_by(config, bundles)),
+            rules=rules,
+            export=content_id(export),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +109,16 @@ def _moved(config: "Config", previous: Release, table: str, step: Step) -> Itera
     version = None if commit is None else commit.version
     if version != previous.tables[table]:
         yield step, f"{table} is at version {version}, release {previous.version} names {previous.tables[table]}"
+
+
+def _tokenizer_sha256(reference: str | None) -> list[str]:
+    """The SHA-256 of the tokenizer's file, or of each of its files."""
+    if reference is None:
+        raise ConfigError("export.tokenizer is not set: name the pretraining tokenizer's file")
+    path = Path(reference)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file())
+    else:
+        file = find(reference)
+        files = [file, *([file.with_name(PAIRS[file.name])] if file.name in PAIRS else [])]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

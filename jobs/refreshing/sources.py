@@ -1,15 +1,19 @@
-"""The source as it is listed, against the newest ledger; nothing in it is opened."""
+"""Which source files are new, changed or gone: the source as listed against a ledger, and one ledger against another.
+
+Nothing in the source is opened.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.ledger import Ledger
-from jobs.scoring.changes import Changes, changes
-from jobs.scoring.source import source_path
-from jobs.store import open_store
+from tokensieve.jobs.releases.refresh_run import SourceChanges
+from tokensieve.jobs.source.changes import Changes, changes
+from tokensieve.jobs.source.files import source_path
+from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.open_store import open_store
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,3 +55,22 @@ def _delta_version(config: "Config") -> str | None:
     log = open_store(source_path(config.source), config.source.storage).names("_delta_log")
     numbers = [name.removesuffix(".json") for name in log if name.endswith(".json")]
     return str(int(max(numbers))) if numbers else None
+
+
+def source_changes(now: Ledger | None, before: Ledger | None, listed: Sources) -> SourceChanges:
+    """`listed` says which files are missing. A Delta source has no files to speak of."""
+    if now is None:
+        return SourceChanges()
+    known = {} if before is None else before.sources
+    written = now.changed_since(before)
+    changed = {name for name in written & known.keys() if now.sources[name].version != known[name].version}
+    missing = set() if listed.changes is None else set(listed.changes.missing) & now.sources.keys()
+    return SourceChanges(
+        new=tuple(sorted(written - known.keys())),
+        changed=tuple(sorted(changed - missing)),
+        gone=tuple(sorted(now.gone_since(before))),
+        missing=tuple(sorted(missing)),
+        rescored=tuple(sorted((written & known.keys()) - changed - missing)),
+        kept=len(now.sources) - len(written),
+        broken=broken(now),
+    )

@@ -10,53 +10,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.errors import ConfigError
-from udfs.scores import grid_threshold
-from udfs.scoring.cascade import Cascade, Sampling
-from udfs.scoring.judge_rows import JUDGED_SCHEMA, judge_rows
-from udfs.scoring.score_plan import SAMPLED, ScorePlan
+from tokensieve.jobs.config.score import CascadeConfig
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.udfs.scores.stored_scores import grid_threshold
+from tokensieve.udfs.scoring.cascade import Cascade
+from tokensieve.udfs.scoring.judge_rows import JUDGED_SCHEMA, judge_rows
+from tokensieve.udfs.scoring.score_plan import SAMPLED, ScorePlan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
 
 Stage = Callable[[ScorePlan], "DataFrame"]
 
 RESAMPLES = 200
 CAUTION = 0.1  # share of the resamples in which the chosen threshold would have kept too little
-
-
-class CascadeConfig(BaseModel):
-    """Section `score.cascade`: a few stretches of every document first, a full scan only where they call for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    keep: float = Field(default=0.99, gt=0, lt=1)
-    """Share of the forget tokens of a full scan that the thresholds are chosen for."""
-    share: float = Field(default=0.06, gt=0, lt=0.5)
-    """About how much of a document its stretches hold."""
-    stretch: int = Field(default=16, ge=4)
-    """Tokens of one stretch."""
-    least: int = Field(default=4, ge=1)
-    """Stretches of a document at least; a document of which they would be half is scanned at once."""
-    documents: int = Field(default=2000, ge=20)
-    """Documents of each of the two samples, about."""
-    seed: int = 0
-    thresholds: dict[str, float] | None = None
-    """By policy, the mean probability over the stretches from which on a document is scanned; None: chosen."""
-
-    def probing(self, thresholds: dict[str, float]) -> Cascade:
-        """The cascade with these thresholds."""
-        return Cascade(
-            share=self.share, stretch=self.stretch, least=self.least, thresholds=tuple(sorted(thresholds.items()))
-        )
-
-    def sampling(self, documents: int, *, calibrate: bool) -> Sampling:
-        """The sample for the thresholds or the one for the check, of a source of so many documents."""
-        part = min(0.5, self.documents / max(1, documents))
-        first = 0.0 if calibrate else part
-        return Sampling(first=first, last=first + part, seed=self.seed, only=calibrate)
 
 
 @dataclass(frozen=True, kw_only=True)

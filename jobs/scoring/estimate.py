@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.errors import InputError
-from jobs.policies import load_bundle
-from jobs.score import scorer_settings
-from jobs.scoring.cost import Cost, cost
-from jobs.scoring.partitions import partitions
-from jobs.scoring.plan_source import PlannedSource, planned_source
-from jobs.scoring.refuse import refuse_clashes, refuse_nesting
-from jobs.scoring.sample import Sample, sample, tokens_per_byte
-from jobs.scoring.snapshot import duration, size
-from jobs.scoring.timing import SECONDS, Timed, timed
-from udfs.scoring.score_plan import ScorePlan
+from tokensieve.jobs.config.score import Cost, cost
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.policies.rules import load_bundle
+from tokensieve.jobs.scoring.job import scorer_settings
+from tokensieve.jobs.scoring.refusals import refuse_clashes, refuse_nesting
+from tokensieve.jobs.scoring.timing import SECONDS, Timed, timed
+from tokensieve.jobs.source.first_rows import Sample, sample, tokens_per_byte
+from tokensieve.jobs.source.partitions import partitions
+from tokensieve.jobs.source.without_spark import PlannedSource, planned_source
+from tokensieve.jobs.spark.progress import duration, size
+from tokensieve.udfs.scoring.score_plan import ScorePlan
 
 if TYPE_CHECKING:
-    from jobs.config import Config
+    from tokensieve.jobs.config.corpus import Config
 
 ZSTD_LEVEL = 3  # Spark's
 

@@ -2,24 +2,38 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.ledger import Ledger
-from jobs.policies import content_id
-from jobs.quarantine import pinned_version
-from jobs.scoring.changes import Changes, Deleted, changes, ledger_after
-from jobs.scoring.scan import FileScan, TableScan
-from jobs.scoring.standing import Standing
-from jobs.scoring.stored_schema import from_text
-from jobs.tables import Commit
+from tokensieve.jobs.policies.rules import load_bundle
+from tokensieve.jobs.scoring.rows_that_stay import Standing
+from tokensieve.jobs.source.changes import Changes, Deleted, changes, ledger_after
+from tokensieve.jobs.source.scan import FileScan, TableScan
+from tokensieve.jobs.source.schema import from_text
+from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.quarantine import pinned_version
+from tokensieve.jobs.tables.table import Commit
+from tokensieve.udfs.files.content_id import content_id
+from tokensieve.udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.config import Config
-    from udfs.scoring.scorer import ScorerSettings
+    from tokensieve.jobs.config.corpus import Config
+
 
 SCHEMA = "schema"  # in the inputs of a commit of `scores`: the source's columns
+
+
+def scored_by(config: "Config", bundles: Mapping[str, str]) -> dict[str, Any]:
+    """All that scores follow from but the source's files; `bundles`: policy to the id of its bundle."""
+    return {
+        "columns": config.source.columns.model_dump(),
+        "bundles": dict(bundles),
+        "dtype": config.score.dtype,
+        "backend": config.score.backend,
+        "cascade": config.score.cascade and config.score.cascade.model_dump(),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +63,6 @@ class Job:
             return None
         version = 0 if newest is None else newest + 1
         return ledger_after(self.known, self.changes, self.work.listing, moved, version)
-
-
-def scored_by(config: "Config", bundles: Mapping[str, str]) -> dict[str, Any]:
-    """All that scores follow from but the source's files; `bundles`: policy to the id of its bundle."""
-    return {
-        "columns": config.source.columns.model_dump(),
-        "bundles": dict(bundles),
-        "dtype": config.score.dtype,
-        "backend": config.score.backend,
-        "cascade": config.score.cascade and config.score.cascade.model_dump(),
-    }
 
 
 def base_commit(config: "Config", by: dict[str, Any]) -> Commit | None:
@@ -109,3 +112,20 @@ def _standing(config: "Config", spark: "SparkSession", base: Commit) -> Standing
         scores=config.tables.table("scores").read(spark, base.version),
         quarantine=config.tables.table("quarantine").read(spark, pinned_version(base)),
     )
+
+
+def scorer_settings(config: "Config") -> ScorerSettings:
+    bundles = [(name, policy.bundle, load_bundle(name, policy)) for name, policy in config.policies.items()]
+    return ScorerSettings(
+        bundles=tuple((name, _reference(path), bundle.bundle_id) for name, path, bundle in sorted(bundles)),
+        backend=config.score.backend,
+        device=config.score.device,
+        dtype=config.score.dtype,
+        token_budget=config.score.token_budget,
+        threads=config.score.threads_per_task,
+    )
+
+
+def _reference(bundle: str) -> str:
+    """Executors run in other folders: a path is sent whole, a preset's name as it is."""
+    return str(Path(bundle).absolute()) if Path(bundle).exists() else bundle

@@ -9,20 +9,14 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from udfs.scoring.heartbeat import Heartbeat
-from udfs.scoring.meter import Reading, total
+from tokensieve.jobs.source.listing import Work
+from tokensieve.jobs.spark.progress import duration
+from tokensieve.udfs.scoring.heartbeat import Heartbeat
+from tokensieve.udfs.scoring.meter import Reading, total
 
 PACE_SECONDS = 60.0
 STALE_SECONDS = 10.0  # behind the newest heartbeat: a task that said nothing for so long is gone, or hangs
 BYTES_PER_TOKEN = 4  # until the first documents are out
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What is to be scored: rows of readable files, and about how many bytes of text; None where nobody knows."""
-
-    documents: int
-    text_bytes: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,25 +124,6 @@ def at_work(beats: list[Heartbeat]) -> list[Heartbeat]:
     """Tasks that run, as far as their heartbeats tell; by the executors' clocks alone."""
     newest = max((beat.at for beat in beats), default=0.0)
     return [beat for beat in beats if not beat.done and beat.at >= newest - STALE_SECONDS]
-
-
-def duration(seconds: float | None) -> str:
-    """Such as `2 h 05 min`, `3 min 12 s`, `9 s`."""
-    if seconds is None:
-        return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def size(count: float) -> str:
-    """Bytes for people, in powers of 1,000."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1_000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1_000
-    return f"{count:,.1f} TB"
 
 
 def device_figures(beats: list[Heartbeat]) -> dict[str, float | int]:

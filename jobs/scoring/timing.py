@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.scoring.sample import without_row
-from udfs.scoring.heartbeat import read_heartbeat
-from udfs.scoring.meter import Reading
-from udfs.scoring.score_plan import ScorePlan
-from udfs.scoring.score_rows import score_rows
-from udfs.scoring.scorer import cuda_name, worker_scorer
+from tokensieve.jobs.source.first_rows import without_row
+from tokensieve.udfs.scoring.heartbeat import read_heartbeat
+from tokensieve.udfs.scoring.meter import Reading
+from tokensieve.udfs.scoring.score_plan import ScorePlan
+from tokensieve.udfs.scoring.score_rows import score_rows
+from tokensieve.udfs.scoring.scorer import cuda_name, worker_scorer
 
 SECONDS = 4.0
 FIRST_BYTES = 4_096  # of text in the first pass, which is the warm-up

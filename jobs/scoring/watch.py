@@ -17,11 +17,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TextIO
 
-from jobs.errors import ConfigError
-from jobs.progress import current_step, shown
-from jobs.scoring.snapshot import Pace, Snapshot, Work, device_figures
-from jobs.store import Store
-from udfs.scoring.heartbeat import NAME, Heartbeat, read_heartbeat
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.jobs.scoring.snapshot import Pace, Snapshot, device_figures
+from tokensieve.jobs.source.listing import Work
+from tokensieve.jobs.spark.progress import current_step, shown
+from tokensieve.jobs.tables.store import Store
+from tokensieve.udfs.scoring.heartbeat import NAME, Heartbeat, read_heartbeat
 
 FOLDER = "_progress"  # readers of Parquet folders skip names that begin with _
 EVERY_SECONDS = 1.0

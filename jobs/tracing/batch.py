@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.errors import InputError
-from jobs.tracing.training import samples_of_run
-from jobs.train import of_its_run, output_folder, planned, section, shards_folder
-from pretrain.samples.corpus import Corpus
-from pretrain.samples.documents import read_index
-from pretrain.shards.shard import ShardReader
-from pretrain.training.cut import Cut, cut_at
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.releases.training_runs import of_its_run, output_folder, planned, section, shards_folder
+from tokensieve.jobs.tracing.samples import samples_of_run
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.samples.documents import read_index
+from tokensieve.pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.training.step_share import Cut, cut_at
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 if TYPE_CHECKING:
-    from jobs.config import Config
-    from pretrain.samples.locate import Piece
+    from tokensieve.jobs.config.corpus import Config
+    from tokensieve.pretrain.samples.locate import Piece
 
 ABOUT = ["doc_id", "source", "source_file", "source_row"]
 PREFIX = "prefix_tokens"  # tokens that a mix put in front of a document's text
@@ -50,7 +50,7 @@ def run(config: "Config", step: int, rank: int) -> dict[str, Any]:
 
     Raises InputError for a step or rank that the run does not have, PlanError, ManifestError, DatasetError.
     """
-    from pretrain.samples.locate import pieces_of_sample
+    from tokensieve.pretrain.samples.locate import pieces_of_sample
 
     config = of_its_run(config)
     settings, folder = section(config), shards_folder(config)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from jobs.scoring.scan import whole_files
-from jobs.scoring.source import SourceConfig, source_path, source_root
-from udfs.read_shard import file_version, numbered_lines
-from udfs.reading.parquet_rows import open_parquet, steps
-from udfs.storage import StoreError
+from tokensieve.jobs.config.source import SourceConfig
+from tokensieve.jobs.source.files import source_path, source_root
+from tokensieve.jobs.source.scan import whole_files
+from tokensieve.udfs.files.storage import StoreError
+from tokensieve.udfs.reading.json_lines import numbered_lines
+from tokensieve.udfs.reading.parquet_rows import open_parquet, steps
+from tokensieve.udfs.reading.read_shard import file_version
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from pretrain.classifier.errors import FitError
-from udfs.scoring import packed_forward
-from udfs.tokenizer import ByteTokenizer, Tokenized
+from tokensieve.pretrain.errors import FitError
+from tokensieve.pretrain.measuring.model import segment_means
+from tokensieve.udfs.packing import packed_forward
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer, Tokenized
 
 _BATCH = 64  # documents that are tokenised at a time
 _VALUES = 1 << 26  # float32 values held at a time: 256 MiB, or one document
@@ -19,7 +20,7 @@ _VALUES = 1 << 26  # float32 values held at a time: 256 MiB, or one document
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """How an encoder goes over a document: window, margin and pack size in tokens (`udfs.scoring.packing`), where."""
+    """How an encoder goes over a document: window, margin and pack size in tokens (`udfs.packing.windows`), where."""
 
     window: int = 1024
     margin: int = 128
@@ -90,10 +91,3 @@ def parts(tokens: Tokenized, budget: int) -> Iterator[Tokenized]:
             failed={},
         )
         first = last
-
-
-def segment_means(values_TK: np.ndarray, bounds_D1: np.ndarray) -> np.ndarray:
-    """Mean over each document's tokens: float64 [D, K]."""
-    sums_T1K = np.concatenate([np.zeros((1, values_TK.shape[1])), np.cumsum(values_TK, axis=0, dtype=np.float64)])
-    sums_DK = sums_T1K[bounds_D1[1:]] - sums_T1K[bounds_D1[:-1]]
-    return sums_DK / np.maximum(np.diff(bounds_D1), 1)[:, None]

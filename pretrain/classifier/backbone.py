@@ -12,12 +12,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 from torch import nn
 
-from pretrain.classifier.errors import FitError
-from pretrain.classifier.joint.trainer import rounded
-from udfs import hugging_face
-from udfs.bundle import Bundle, resolve
-from udfs.encoders import build
-from udfs.pretrained import PretrainedEncoder
+from tokensieve.pretrain.classifier.joint_trainer import rounded
+from tokensieve.pretrain.errors import FitError
+from tokensieve.udfs.bundles.bundle import Bundle, resolve
+from tokensieve.udfs.bundles.pretrained import PretrainedEncoder
+from tokensieve.udfs.encoders import hugging_face_folder
+from tokensieve.udfs.encoders.encoder import build
 
 Layers = tuple[int, ...]
 _GIVEN = ("pretrained", "hugging_face", "bundle")
@@ -27,8 +27,9 @@ class EncoderConfig(BaseModel):
     """Section `encoder`: `{type: ..., shape}` for a fresh one, else where a pretrained one is.
 
     Attributes:
-        shape: what `udfs.encoders.build` takes, without `vocab_size`; written flat in a file.
-        pretrained: a folder of `udfs.pretrained`. hugging_face: a folder, or a hub name with its `revision` (a commit).
+        shape: what `udfs.encoders.encoder.build` takes, without `vocab_size`; written flat in a file.
+        pretrained: a folder of `udfs.bundles.pretrained`. hugging_face: a folder, or a hub name with a `revision`
+            (a commit).
         bundle: a bundle whose encoder is taken, by folder or name.
         layers: `sweep` tries every layer by itself; a list gives the layers to read, side by side (a method that
             chooses among several layers chooses among these).
@@ -115,5 +116,5 @@ def load_backbone(config: EncoderConfig) -> Backbone:
 
 
 def _depth(config: EncoderConfig) -> int:
-    folder = hugging_face.find(str(config.hugging_face), config.revision)
-    return int(json.loads((folder / hugging_face.CONFIG).read_text(encoding="utf-8"))["num_hidden_layers"])
+    folder = hugging_face_folder.find(str(config.hugging_face), config.revision)
+    return int(json.loads((folder / hugging_face_folder.CONFIG).read_text(encoding="utf-8"))["num_hidden_layers"])

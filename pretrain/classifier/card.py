@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pretrain.classifier.config import FitConfig
-from pretrain.classifier.figures import Figures
-from pretrain.classifier.report.bootstrap import Estimate
-from pretrain.classifier.report.schema import MODEL, Row, ScorerFigures, SetReport
-from udfs.bundle_spec import BundleDraft, TrainingData
+from tokensieve.pretrain.classifier.config import FitConfig
+from tokensieve.pretrain.classifier.figures import Figures
+from tokensieve.pretrain.measuring.bootstrap import Estimate
+from tokensieve.pretrain.measuring.schema import MODEL, Row, ScorerFigures, SetReport
+from tokensieve.udfs.bundles.bundle_spec import BundleDraft, TrainingData
 
 
 def card(draft: BundleDraft, figures: Figures, tokens_drawn: int, config: FitConfig) -> str:

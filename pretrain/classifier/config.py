@@ -8,18 +8,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pretrain.classifier.backbone import EncoderConfig
-from pretrain.classifier.calibrate import Goals, SmoothConfig
-from pretrain.classifier.corpus import CorpusConfig
-from pretrain.classifier.figures import SpanFiles
-from pretrain.classifier.heads.choose import Metric
-from pretrain.classifier.heads.draw import DrawConfig
-from pretrain.classifier.heads.logistic import LogisticConfig
-from pretrain.classifier.heads.mlp import MlpConfig
-from pretrain.classifier.joint.pools import TargetConfig
-from pretrain.classifier.joint.splice import SpliceConfig
-from pretrain.classifier.joint.trainer import TrainConfig
-from pretrain.classifier.teacher import TeacherConfig
+from tokensieve.pretrain.classifier.backbone import EncoderConfig
+from tokensieve.pretrain.classifier.choose_head import Metric
+from tokensieve.pretrain.classifier.draw_tokens import DrawConfig
+from tokensieve.pretrain.classifier.figures import SpanFiles
+from tokensieve.pretrain.classifier.joint_trainer import TrainConfig
+from tokensieve.pretrain.classifier.logistic_head import LogisticConfig
+from tokensieve.pretrain.classifier.mlp_head import MlpConfig
+from tokensieve.pretrain.classifier.spliced_rows import SpliceConfig
+from tokensieve.pretrain.classifier.teacher import TeacherConfig
+from tokensieve.pretrain.classifier.token_pools import TargetConfig
+from tokensieve.pretrain.labelled.corpus import CorpusConfig
+from tokensieve.pretrain.measuring.calibrate import Goals, SmoothConfig
 
 
 class JointHead(BaseModel):

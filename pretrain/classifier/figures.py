@@ -10,16 +10,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pretrain.classifier.calibrate import Baselines, Calibration
-from pretrain.classifier.corpus import Corpus
-from pretrain.classifier.labels import Documents
-from pretrain.classifier.report.bootstrap import Estimate
-from pretrain.classifier.report.build import evaluate_set, set_report
-from pretrain.classifier.report.leaks import Seen, content_keys, unseen
-from pretrain.classifier.report.model import Model
-from pretrain.classifier.report.schema import MODEL, Row, SetReport
-from pretrain.classifier.report.sets import EvaluationSet, LabelledSource, chunks, in_memory
-from pretrain.classifier.report.thresholds import USED_FOR
+from tokensieve.pretrain.labelled.corpus import Corpus
+from tokensieve.pretrain.labelled.labels import Documents
+from tokensieve.pretrain.measuring.bootstrap import Estimate
+from tokensieve.pretrain.measuring.build import evaluate_set, set_report
+from tokensieve.pretrain.measuring.calibrate import Baselines, Calibration
+from tokensieve.pretrain.measuring.leaks import Seen, content_keys, unseen
+from tokensieve.pretrain.measuring.model import Model
+from tokensieve.pretrain.measuring.schema import MODEL, Row, SetReport
+from tokensieve.pretrain.measuring.sets import EvaluationSet, LabelledSource, chunks, in_memory
+from tokensieve.pretrain.measuring.thresholds import USED_FOR
 
 HELDOUT = "Documents kept apart from training; a token has its document's label, so this rewards recognising a topic."
 SPAN_SETS = {

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pretrain.classifier.apply import Walk, token_values
-from pretrain.classifier.heads.document_head import fit_document_head
-from pretrain.classifier.heads.mlp import ACTIVATION
-from udfs.bundle_spec import HeadSpecs, LinearHead, MlpHead, Trial
-from udfs.heads import Heads
-from udfs.tokenizer import ByteTokenizer, Tokenized
+from tokensieve.pretrain.classifier.apply import Walk, token_values
+from tokensieve.pretrain.classifier.logistic_head import fit_document_head
+from tokensieve.pretrain.classifier.mlp_head import ACTIVATION
+from tokensieve.udfs.bundles.bundle_spec import HeadSpecs, LinearHead, MlpHead, Trial
+from tokensieve.udfs.bundles.heads import Heads
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer, Tokenized
 
 Weights = dict[str, Tensor]
 
@@ -23,10 +23,11 @@ class Fitted:
     """A classifier before it is a bundle.
 
     Attributes:
-        encoder: frozen, its weights rounded as a bundle stores them. config: what `udfs.encoders.build` makes it from.
+        encoder: frozen, its weights rounded as a bundle stores them.
+        config: what `udfs.encoders.encoder.build` makes it from.
         name: where the encoder came from.
         walk: the windows that features were read in, which scoring must use too.
-        heads: token and document heads on raw features, float32, by the names that `udfs.bundle.save` takes.
+        heads: token and document heads on raw features, float32, by the names that `udfs.bundles.bundle.save` takes.
         chosen, trials: the chosen setting and all that were tried; None and empty where nothing was chosen.
         tokens: how many tokens the head was fitted on, or were drawn in training.
     """

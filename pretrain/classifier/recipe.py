@@ -11,21 +11,21 @@ from pathlib import Path
 
 import torch
 
-from pretrain.classifier.calibrate import Calibration, calibrate
-from pretrain.classifier.card import card
-from pretrain.classifier.config import FitConfig, FrozenHead
-from pretrain.classifier.corpus import Corpus, read_corpus
-from pretrain.classifier.figures import Figures, check_sets, measure_all, seen_documents
-from pretrain.classifier.fitted import Fitted
-from pretrain.classifier.heads.fit import fit_frozen
-from pretrain.classifier.joint.fit import fit_finetune, fit_joint
-from pretrain.classifier.labels import provenance
-from pretrain.classifier.report.model import heads_model
-from pretrain.classifier.report.reissue import record_documents
-from pretrain.classifier.teacher import Teacher
-from udfs.bundle import Bundle, save
-from udfs.bundle_spec import BundleDraft, FitRecord
-from udfs.lexicon import learn
+from tokensieve.pretrain.classifier.card import card
+from tokensieve.pretrain.classifier.config import FitConfig, FrozenHead
+from tokensieve.pretrain.classifier.figures import Figures, check_sets, measure_all, seen_documents
+from tokensieve.pretrain.classifier.fit_heads import fit_frozen
+from tokensieve.pretrain.classifier.fit_jointly import fit_finetune, fit_joint
+from tokensieve.pretrain.classifier.fitted import Fitted
+from tokensieve.pretrain.classifier.teacher import Teacher
+from tokensieve.pretrain.labelled.corpus import Corpus, read_corpus
+from tokensieve.pretrain.labelled.labels import provenance
+from tokensieve.pretrain.measuring.calibrate import Calibration, calibrate
+from tokensieve.pretrain.measuring.model import heads_model
+from tokensieve.pretrain.measuring.reissue import record_documents
+from tokensieve.udfs.bundles.bundle import Bundle, save
+from tokensieve.udfs.bundles.bundle_spec import BundleDraft, FitRecord
+from tokensieve.udfs.labels.lexicon import learn
 
 
 def fit(

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pretrain.classifier.labels import Documents
-from udfs.bundle import Bundle, resolve
-from udfs.labels import DocumentLabels, unknown
-from udfs.scores import grid_threshold, probabilities
-from udfs.scoring.scorer import Scored, Scorer, ScorerSettings
+from tokensieve.pretrain.labelled.labels import Documents
+from tokensieve.udfs.bundles.bundle import Bundle, resolve
+from tokensieve.udfs.labels.labels import DocumentLabels, unknown
+from tokensieve.udfs.scores.stored_scores import grid_threshold, probabilities
+from tokensieve.udfs.scoring.batch_group import Scored
+from tokensieve.udfs.scoring.scorer import Scorer, ScorerSettings
 
 _BATCH = 64  # documents at a time
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pretrain.classifier.config import FitConfig
-from pretrain.classifier.errors import FitError
-from pretrain.classifier.recipe import fit
-from pretrain.classifier.teacher import TeacherConfig
-from udfs.bundle import Bundle
+from tokensieve.pretrain.classifier.config import FitConfig
+from tokensieve.pretrain.classifier.recipe import fit
+from tokensieve.pretrain.classifier.teacher import TeacherConfig
+from tokensieve.pretrain.errors import FitError
+from tokensieve.udfs.bundles.bundle import Bundle
 
 METRICS = ("heldout.token.model.auroc", "heldout.token.model.balanced.f1")
 

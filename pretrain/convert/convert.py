@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pretrain.convert.errors import ConvertError
-from pretrain.convert.finished_run import FinishedRun
-from pretrain.convert.hugging_face_config import CLASSES, generation_config, model_config
-from pretrain.convert.tokenizer_files import tokenizer_files
-from pretrain.convert.weights import hugging_face_weights
+from tokensieve.pretrain.convert.finished_run import FinishedRun
+from tokensieve.pretrain.convert.hugging_face_config import CLASSES, generation_config, model_config
+from tokensieve.pretrain.convert.tokenizer_files import tokenizer_files
+from tokensieve.pretrain.convert.weights import hugging_face_weights
+from tokensieve.pretrain.errors import ConvertError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pretrain.convert.errors import ConvertError
-from pretrain.convert.names import megatron_shapes
-from pretrain.hashed_file import file_sha256
-from pretrain.shards.manifest import TokenizerInfo
-from pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.convert.names import megatron_shapes
+from tokensieve.pretrain.errors import ConvertError
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.pretrain.shards.shard_info import TokenizerInfo
+from tokensieve.pretrain.training.config import PretrainConfig
 
 if TYPE_CHECKING:
     import torch

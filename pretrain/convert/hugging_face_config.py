@@ -6,9 +6,9 @@ vocabulary keeps its padding rows: the hidden token may lie among them, and trai
 
 from typing import Any
 
-from pretrain.shards.manifest import TokenizerInfo
-from pretrain.training.config import PretrainConfig
-from pretrain.training.model_config import NORM_EPSILON, ModelConfig
+from tokensieve.pretrain.shards.shard_info import TokenizerInfo
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.model_config import NORM_EPSILON, ModelConfig
 
 CLASSES = {"llama": ("LlamaForCausalLM", "llama", "silu"), "paper": ("ArceeForCausalLM", "arcee", "relu2")}
 NO_ROTATION = 1e30

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.training.model_config import ModelConfig
 
 EMBEDDING = "embedding.word_embeddings.weight"
 OUTPUT = "output_layer.weight"

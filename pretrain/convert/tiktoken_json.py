@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pretrain.convert.errors import ConvertError
-from udfs.tokenizer import ByteTokenizer
-from udfs.tokenizing.byte_level import byte_alphabet
-from udfs.tokenizing.probe import probe
-from udfs.tokenizing.tiktoken_ranks import TiktokenRanks
+from tokensieve.pretrain.errors import ConvertError
+from tokensieve.udfs.tokenizing.byte_level import byte_alphabet
+from tokensieve.udfs.tokenizing.probe import probe
+from tokensieve.udfs.tokenizing.tiktoken_ranks import TiktokenRanks
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 def tiktoken_json(path: Path) -> bytes:

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pretrain.convert.errors import ConvertError
-from pretrain.convert.tiktoken_json import tiktoken_json
-from pretrain.shards.manifest import TokenizerInfo
+from tokensieve.pretrain.convert.tiktoken_json import tiktoken_json
+from tokensieve.pretrain.errors import ConvertError
+from tokensieve.pretrain.shards.shard_info import TokenizerInfo
 
 
 def tokenizer_files(path: Path, info: TokenizerInfo, seq_length: int) -> dict[str, bytes]:

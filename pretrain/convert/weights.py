@@ -8,8 +8,8 @@ import math
 
 import torch
 
-from pretrain.convert import names
-from pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.convert import names
+from tokensieve.pretrain.training.model_config import ModelConfig
 
 Tensors = dict[str, torch.Tensor]
 

@@ -2,8 +2,14 @@
 
 Nothing outside the run's folder `launch` is written, and a job gets no variable of this shell but those named in
 `environment` and a short list that a process needs to run at all.
+
+What Megatron-LM reads with `--per-split-data-args-path`: the shards of each split and their weights, as JSON.
+
+Explicit prefixes for every split, so Megatron-LM never cuts splits by position. A shard's weight is its number of
+samples; in a blend, its source's weight times its share of the source's samples.
 """
 
+import json
 import os
 import re
 import shlex
@@ -14,20 +20,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pretrain.errors import TrainingError
-from pretrain.hashed_file import replace_file
-from pretrain.launch.config import LaunchConfig, MegatronLmConfig, looks_like_a_secret
-from pretrain.launch.errors import LaunchError
-from pretrain.launch.megatron_lm_arguments import MegatronLmPaths, megatron_lm_arguments, notes
-from pretrain.launch.node_script import node_script
-from pretrain.launch.run_filter import RunFilter
-from pretrain.launch.slurm_script import slurm_script
-from pretrain.launch.split_arguments import split_arguments
-from pretrain.samples.corpus import Corpus
-from pretrain.training.config import PretrainConfig
-from pretrain.training.plan import Plan, plan
+from tokensieve.pretrain.errors import LaunchError, TrainingError
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.pretrain.launch.config import LaunchConfig, MegatronLmConfig, looks_like_a_secret
+from tokensieve.pretrain.launch.megatron_lm_arguments import MegatronLmPaths, megatron_lm_arguments, notes
+from tokensieve.pretrain.launch.node_script import node_script
+from tokensieve.pretrain.launch.run_filter import RunFilter
+from tokensieve.pretrain.launch.slurm_script import slurm_script
+from tokensieve.pretrain.samples.corpus import Corpus, CorpusShard, samples_in
+from tokensieve.pretrain.shards.manifest import SPLITS
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.plan import Plan, plan
 
-RUN_SCRIPT, JOB_SCRIPT, CONFIG, SPLITS, FILTER = "run.sh", "job.sbatch", "config.yaml", "splits.json", "filter.json"
+RUN_SCRIPT, JOB_SCRIPT, CONFIG, SPLITS_FILE, FILTER = (
+    "run.sh",
+    "job.sbatch",
+    "config.yaml",
+    "splits.json",
+    "filter.json",
+)
 PASSED_ON = re.compile(
     "PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|LANG|LC_[A-Z]+|TZ|LD_LIBRARY_PATH|PYTHONPATH|VIRTUAL_ENV|CONDA_PREFIX|"
     "SLURM_CONF|(CUDA|NVIDIA|NCCL|GLOO|OMP|MKL|TORCH|TRITON|XDG)_[A-Z_]+"
@@ -134,7 +145,7 @@ def _environment(config: PretrainConfig, launch: LaunchConfig) -> dict[str, str]
 
 def _our_loop(place: Path) -> list[str]:
     """`pretrain resume` starts the run where there is no checkpoint: a job that is queued again goes on."""
-    return ["-m", "jobs.cli", "pretrain", "resume", "--config", str(place / CONFIG)]
+    return ["-m", "tokensieve.jobs.cli", "pretrain", "resume", "--config", str(place / CONFIG)]
 
 
 def _megatron_lm_files(config: PretrainConfig, todo: Plan, corpus: Corpus, place: Path) -> dict[Path, str]:
@@ -146,7 +157,7 @@ def _megatron_lm_files(config: PretrainConfig, todo: Plan, corpus: Corpus, place
         first_filtered_sample=todo.filter_from_step * config.global_batch_size,
     )
     return {
-        place / SPLITS: split_arguments(corpus, config.seq_length),
+        place / SPLITS_FILE: split_arguments(corpus, config.seq_length),
         place / FILTER: settings.model_dump_json(indent=2) + "\n",
     }
 
@@ -156,8 +167,23 @@ def _megatron_lm(
 ) -> list[str]:
     checkout = str(Path(options.checkout).absolute())
     paths = MegatronLmPaths(
-        out=place.parent, splits=place / SPLITS, index_cache=place.parent / "index-cache" / corpus.id
+        out=place.parent, splits=place / SPLITS_FILE, index_cache=place.parent / "index-cache" / corpus.id
     )
     ours = ["--tokensieve-filter", str(place / FILTER), "--tokensieve-megatron-lm", checkout]
     words = [*ours, *megatron_lm_arguments(config, options, todo, corpus, paths)]
-    return ["-m", "pretrain.launch.megatron_lm_entry", *words]
+    return ["-m", "tokensieve.pretrain.launch.megatron_lm_entry", *words]
+
+
+def split_arguments(corpus: Corpus, seq_length: int) -> str:
+    """JSON text: `{"train": [weight, prefix, weight, prefix, ...], "valid": ..., "test": ...}`, null without shards."""
+    splits = {split: _zipped(corpus.shards(split, seq_length), seq_length) for split in SPLITS}
+    return json.dumps(splits, indent=2) + "\n"
+
+
+def _zipped(shards: list[CorpusShard], seq_length: int) -> list[str] | None:
+    pairs = [(_weight(shard, seq_length), str(shard.prefix.absolute())) for shard in shards]
+    return [word for pair in pairs for word in pair] or None
+
+
+def _weight(shard: CorpusShard, seq_length: int) -> str:
+    return str(samples_in(shard.info.tokens, seq_length)) if shard.weight is None else repr(shard.weight)

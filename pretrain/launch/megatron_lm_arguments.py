@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pretrain.launch.config import MegatronLmConfig
-from pretrain.launch.errors import LaunchError
-from pretrain.samples.corpus import Corpus, samples_in
-from pretrain.training.config import PretrainConfig
-from pretrain.training.model_config import ModelConfig
-from pretrain.training.plan import Plan
+from tokensieve.pretrain.errors import LaunchError
+from tokensieve.pretrain.launch.config import MegatronLmConfig
+from tokensieve.pretrain.samples.corpus import Corpus, samples_in
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.training.plan import Plan
 
 VERSION = "0.16.1"
 

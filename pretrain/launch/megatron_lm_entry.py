@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pretrain.launch.errors import LaunchError
-from pretrain.launch.run_filter import RunFilter
+from tokensieve.pretrain.errors import LaunchError
+from tokensieve.pretrain.launch.run_filter import RunFilter
 
 FILTER_OPTION, CHECKOUT_OPTION = "--tokensieve-filter", "--tokensieve-megatron-lm"
 SUPPORTED = "0.16."
@@ -75,8 +75,8 @@ def load_pretrain_gpt(checkout: Path) -> Any:
 
 def bind_dataset(pretrain_gpt: Any, run: RunFilter) -> None:
     """Make `pretrain_gpt` build our data sets of the run's corpus, with the run's filter."""
-    from pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
-    from pretrain.samples.training_samples import TokenizerStandIn
+    from tokensieve.pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
+    from tokensieve.pretrain.samples.training_samples import TokenizerStandIn
 
     tokenizer = run.corpus().tokenizer
 
@@ -89,7 +89,7 @@ def bind_dataset(pretrain_gpt: Any, run: RunFilter) -> None:
 
 def delayed(provider: Callable, first_filtered_sample: int) -> Callable:
     """`provider` with a train split that is filtered from that sample on; builds on every rank, as the original."""
-    from pretrain.samples.delayed import DelayedFilter
+    from tokensieve.pretrain.samples.filter_decisions import DelayedFilter
 
     @functools.wraps(provider)
     def provide(*args: Any, **kwargs: Any) -> tuple:

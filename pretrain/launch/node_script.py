@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pretrain.launch.config import LaunchConfig
+from tokensieve.pretrain.launch.config import LaunchConfig
 
 _TEMPLATE = """\
 #!/usr/bin/env bash

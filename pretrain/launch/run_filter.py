@@ -4,10 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pretrain.launch.errors import LaunchError
-from pretrain.samples.corpus import Corpus
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.shards.errors import ManifestError
+from tokensieve.pretrain.errors import LaunchError, ManifestError
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.samples.filter_config import FilterConfig
 
 
 class RunFilter(BaseModel):
@@ -19,7 +18,7 @@ class RunFilter(BaseModel):
     corpus_id: str
     filter: FilterConfig
     level: int | None
-    """Score level from which tokens are forgotten (`udfs.scores`); None: the exported mask."""
+    """Score level from which tokens are forgotten (`udfs.scores.stored_scores`); None: the exported mask."""
     first_filtered_sample: int
 
     @classmethod

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from pretrain.launch.config import LaunchConfig, SlurmConfig
+from tokensieve.pretrain.launch.config import LaunchConfig, SlurmConfig
 
 _TEMPLATE = """\
 #!/usr/bin/env bash

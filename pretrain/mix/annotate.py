@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pretrain.mix.config import InstConfig, MedaConfig
-from pretrain.mix.errors import MixError, ScoreMissingError
-from pretrain.mix.source import Source
-from pretrain.shards.manifest import inside
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.pretrain.errors import MixError, ScoreMissingError
+from tokensieve.pretrain.mix.config import InstConfig, MedaConfig
+from tokensieve.pretrain.mix.source import Source
+from tokensieve.pretrain.shards.manifest import inside
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from pretrain.mix.errors import MixError
-from pretrain.mix.order import Order
-from pretrain.mix.plan import Part
-from pretrain.shards.manifest import inside
-from pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.errors import MixError
+from tokensieve.pretrain.mix.order import Order
+from tokensieve.pretrain.mix.plan import Part
+from tokensieve.pretrain.shards.manifest import inside
+from tokensieve.pretrain.shards.shard import ShardReader
 
 OPEN_SHARDS = 200
 FORGOTTEN = 255  # a score that is forgotten at every threshold
@@ -26,7 +26,7 @@ class Tokens:
 
     ids_T: np.ndarray  # in the dtype of the shards
     loss_mask_T: np.ndarray  # uint8, 1 = take the loss when this token is the label
-    scores_T: np.ndarray | None  # uint8 on the grid of `udfs.scores`
+    scores_T: np.ndarray | None  # uint8 on the grid of `udfs.scores.stored_scores`
 
 
 class Gatherer:

@@ -4,13 +4,13 @@ A policy, bundle or rule that is the same in all sources keeps its name; one tha
 """
 
 import hashlib
-import json
 
-from pretrain.mix.config import MixConfig
-from pretrain.mix.errors import MixError
-from pretrain.mix.plan import Part
-from pretrain.mix.source import Source
-from pretrain.shards.manifest import Inputs
+from tokensieve.pretrain.errors import MixError
+from tokensieve.pretrain.mix.config import MixConfig
+from tokensieve.pretrain.mix.plan import Part
+from tokensieve.pretrain.mix.source import Source
+from tokensieve.pretrain.shards.manifest import Inputs
+from tokensieve.udfs.files.content_id import content_id
 
 
 def mixed_inputs(config: MixConfig, parts: tuple[Part, ...]) -> Inputs:
@@ -37,7 +37,7 @@ def mix_id(config: MixConfig, sources: list[Source]) -> str:
     for source in settings["sources"].values():
         del source["shards"], source["tables"]
     content = {"settings": settings, "manifests": {source.name: source.manifest.id for source in sources}}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+    return content_id(content)
 
 
 def mixed_scores(config: MixConfig, sources: list[Source]) -> str | None:

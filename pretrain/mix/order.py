@@ -6,9 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from pretrain.hashing import content_hashes, mixed, salt
-from pretrain.mix.plan import Part
-from pretrain.mix.selection import sorted_places
+from tokensieve.pretrain.hashing import content_hashes, mixed, salt
+from tokensieve.pretrain.mix.plan import Part
+from tokensieve.pretrain.mix.selection import sorted_places
 
 
 @dataclass(frozen=True, kw_only=True)

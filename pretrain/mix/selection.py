@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pretrain.hashing import mixed, salt
-from pretrain.mix.errors import CoarseSourceError, ExhaustedSourceError
+from tokensieve.pretrain.errors import CoarseSourceError, ExhaustedSourceError
+from tokensieve.pretrain.hashing import mixed, salt
 
 GIVES_WAY = 32  # documents at the end of the choice that may give way to one that fits
 

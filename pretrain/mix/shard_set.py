@@ -13,16 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pretrain.hashed_file import file_sha256
-from pretrain.mix.config import CLEAN, MixConfig
-from pretrain.mix.errors import MixError
-from pretrain.mix.gather import Gatherer
-from pretrain.mix.inputs import mixed_inputs
-from pretrain.mix.order import Order, shuffled
-from pretrain.mix.plan import Part
-from pretrain.mix.source import Source
-from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo, inside
-from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, ShardWriter, shard_file, token_dtype
+from tokensieve.pretrain.errors import MixError
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.pretrain.mix.config import CLEAN, MixConfig
+from tokensieve.pretrain.mix.gather import Gatherer
+from tokensieve.pretrain.mix.inputs import mixed_inputs
+from tokensieve.pretrain.mix.order import Order, shuffled
+from tokensieve.pretrain.mix.plan import Part
+from tokensieve.pretrain.mix.source import Source
+from tokensieve.pretrain.shards.manifest import Manifest, inside
+from tokensieve.pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, ShardWriter, shard_file, token_dtype
+from tokensieve.pretrain.shards.shard_info import ShardInfo, TokenizerInfo
 
 PREFIX = "mix-"
 BATCH_TOKENS = 2**25  # read, and held in memory, at a time

@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pretrain.hashing import id_hashes
-from pretrain.mix.config import CleanConfig, SourceConfig
-from pretrain.mix.errors import MixError, OtherTokenizerError
-from pretrain.shards.blend import FILE_NAME as BLEND
-from pretrain.shards.manifest import FILE_NAME as MANIFEST
-from pretrain.shards.manifest import Manifest, ShardInfo, Split, inside
-from pretrain.shards.megatron_index import read_index
-from pretrain.shards.shard import ShardReader, shard_file
+from tokensieve.pretrain.errors import MixError, OtherTokenizerError
+from tokensieve.pretrain.hashing import id_hashes
+from tokensieve.pretrain.mix.config import CleanConfig, SourceConfig
+from tokensieve.pretrain.shards.blend import FILE_NAME as BLEND
+from tokensieve.pretrain.shards.manifest import FILE_NAME as MANIFEST
+from tokensieve.pretrain.shards.manifest import Manifest, inside
+from tokensieve.pretrain.shards.megatron_index import read_index
+from tokensieve.pretrain.shards.shard import ShardReader, shard_file
+from tokensieve.pretrain.shards.shard_info import ShardInfo, Split
 
 TOKENIZER_KEYS = ("sha256", "eod", "hidden_id", "vocab_size", "padded_vocab_size")
 

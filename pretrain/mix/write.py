@@ -11,16 +11,16 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pretrain.hashed_file import replace_file
-from pretrain.mix.config import MixConfig
-from pretrain.mix.errors import MixError
-from pretrain.mix.inputs import mix_id
-from pretrain.mix.plan import MixPlan, Part, plan_mix
-from pretrain.mix.shard_set import PREFIX, write_shard_set
-from pretrain.shards.blend import FILE_NAME as BLEND
-from pretrain.shards.blend import Blend, BlendSource
-from pretrain.shards.manifest import FILE_NAME as MANIFEST
-from pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.errors import MixError
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.pretrain.mix.config import MixConfig
+from tokensieve.pretrain.mix.inputs import mix_id
+from tokensieve.pretrain.mix.plan import MixPlan, Part, plan_mix
+from tokensieve.pretrain.mix.shard_set import PREFIX, write_shard_set
+from tokensieve.pretrain.shards.blend import FILE_NAME as BLEND
+from tokensieve.pretrain.shards.blend import Blend, BlendSource
+from tokensieve.pretrain.shards.manifest import FILE_NAME as MANIFEST
+from tokensieve.pretrain.shards.manifest import Manifest
 
 ABOUT = "mix.json"
 OF_BLEND = "source-"  # folders of sources that a blend wrote anew

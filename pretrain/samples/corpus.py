@@ -6,9 +6,11 @@ Reads manifests only. Splits are those of the export, by a hash of the document;
 from dataclasses import dataclass
 from pathlib import Path
 
-from pretrain.shards.blend import FILE_NAME as BLEND
-from pretrain.shards.blend import Blend
-from pretrain.shards.manifest import Manifest, ManifestError, ShardInfo, Split, TokenizerInfo
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.shards.blend import FILE_NAME as BLEND
+from tokensieve.pretrain.shards.blend import Blend
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard_info import ShardInfo, Split, TokenizerInfo
 
 
 def samples_in(tokens: int, seq_length: int) -> int:

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
-from pretrain.errors import DatasetError
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.samples.index_cache import refuse_pickles
-from pretrain.samples.noise import document_keys, flipped
-from pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.errors import DatasetError
+from tokensieve.pretrain.samples.filter_config import FilterConfig
+from tokensieve.pretrain.samples.filter_decisions import document_keys, flipped
+from tokensieve.pretrain.samples.index_cache import refuse_pickles
+from tokensieve.pretrain.shards.shard import ShardReader
 
 
 @dataclass
@@ -27,7 +27,7 @@ class FilteredGPTDatasetConfig(GPTDatasetConfig):
 
     filter: FilterConfig = field(default_factory=FilterConfig)
     level: int | None = None
-    """Forget the tokens whose stored score is at least this grid value (`udfs.scores`); None: the exported mask."""
+    """Forget tokens whose stored score is at least this grid value (`udfs.scores`); None: the exported mask."""
     hidden_id: int | None = None
     """The id that stands for a hidden token; needed by mode `hide`."""
 

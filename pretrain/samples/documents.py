@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pretrain.errors import DatasetError
-from pretrain.samples.corpus import CorpusShard
+from tokensieve.pretrain.errors import DatasetError
+from tokensieve.pretrain.samples.corpus import CorpusShard
 
 
 def index_file(prefix: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pretrain.errors import DatasetError
+from tokensieve.pretrain.errors import DatasetError
 
 
 def refuse_pickles(folder: str | Path | None, names: str = "*.npy") -> None:

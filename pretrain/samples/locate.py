@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from megatron.core.datasets.blended_dataset import BlendedDataset
 
-from pretrain.samples.training_samples import TrainingSamples
+from tokensieve.pretrain.samples.training_samples import TrainingSamples
 
 
 @dataclass(frozen=True, kw_only=True)

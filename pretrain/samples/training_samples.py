@@ -18,17 +18,16 @@ from megatron.core.datasets.blended_dataset import BlendedDataset
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset
 
-from pretrain.errors import DatasetError
-from pretrain.process_group import process_group
-from pretrain.samples.corpus import Corpus, CorpusShard, samples_in
-from pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
-from pretrain.samples.delayed import unfiltered
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.samples.index_cache import refuse_pickles
-from pretrain.samples.level import score_level
-from pretrain.shards.manifest import Split, TokenizerInfo
-from pretrain.shards.megatron_index import read_index
-from pretrain.shards.shard import shard_file
+from tokensieve.pretrain.errors import DatasetError
+from tokensieve.pretrain.process_group import process_group
+from tokensieve.pretrain.samples.corpus import Corpus, CorpusShard, samples_in
+from tokensieve.pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
+from tokensieve.pretrain.samples.filter_config import FilterConfig
+from tokensieve.pretrain.samples.filter_decisions import score_level, unfiltered
+from tokensieve.pretrain.samples.index_cache import refuse_pickles
+from tokensieve.pretrain.shards.megatron_index import read_index
+from tokensieve.pretrain.shards.shard import shard_file
+from tokensieve.pretrain.shards.shard_info import Split, TokenizerInfo
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pretrain.hashed_file import replace_file
-from pretrain.shards.manifest import Manifest, ManifestError
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.pretrain.shards.manifest import Manifest
 
 FILE_NAME = "blend.json"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pretrain.shards.megatron_index import ShardError
+from tokensieve.pretrain.shards.megatron_index import ShardError
 
 MAX_LENGTH = 2**31 - 1  # Megatron keeps sequence lengths and sequence numbers as int32
 

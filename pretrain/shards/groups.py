@@ -12,9 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from pretrain.hashed_file import replace_file
-from pretrain.shards.errors import ManifestError
-from pretrain.shards.shard_info import Count, Record
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.pretrain.shards.shard_info import Count, Record
 
 FOLDER = "groups"
 

@@ -10,18 +10,15 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import ValidationError, model_validator
 
-from pretrain.hashed_file import replace_file
-from pretrain.shards.errors import ManifestError
-from pretrain.shards.groups import GroupsFile
-from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
-from pretrain.shards.shard_info import Count, Record, ShardInfo, Split, TokenizerInfo
-
-if TYPE_CHECKING:
-    from pretrain.shards.verify import Problem
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.hashed_file import replace_file
+from tokensieve.pretrain.shards.groups import GroupsFile
+from tokensieve.pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
+from tokensieve.pretrain.shards.shard_info import Count, Record, ShardInfo, Split, TokenizerInfo
 
 FILE_NAME = "manifest.json"
 KEPT = "manifests"
@@ -149,12 +146,6 @@ class Manifest(Record):
             if record[name] is None:
                 del record[name]
         return content
-
-    def verify(self, folder: Path) -> list["Problem"]:
-        """Read every file and name what is wrong (`pretrain.shards.verify`). Raises ManifestError."""
-        from pretrain.shards.verify import verify_shards  # it needs Manifest, so not at the top
-
-        return verify_shards(self, Path(folder))
 
     def _refuse_escapes(self, folder: Path) -> None:
         inside(folder, self.tokenizer.file)

@@ -12,15 +12,15 @@ from typing import Self
 
 import numpy as np
 
-from pretrain.hashed_file import HashedFile
-from pretrain.shards.check import (
-    EmptyDocumentError,
-    MaskLengthError,
-    check_ids,
-    check_lengths,
-    check_mask,
+from tokensieve.pretrain.hashed_file import HashedFile
+from tokensieve.pretrain.shards.check import EmptyDocumentError, MaskLengthError, check_ids, check_lengths, check_mask
+from tokensieve.pretrain.shards.megatron_index import (
+    CorruptShardError,
+    MegatronIndex,
+    ShardError,
+    index_bytes,
+    read_index,
 )
-from pretrain.shards.megatron_index import CorruptShardError, MegatronIndex, ShardError, index_bytes, read_index
 
 SUFFIXES = (".bin", ".idx", "_mask.bin", "_mask.idx")
 SCORE_SUFFIXES = ("_score.bin", "_score.idx")  # beside the others where an export keeps scores

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
+from tokensieve.pretrain.shards.shard import SCORE_SUFFIXES, SUFFIXES, shard_file
 
 Count = Annotated[int, Field(ge=0)]
 Split = Literal["train", "valid", "test"]

@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pretrain.hashed_file import file_sha256
-from pretrain.shards.errors import ManifestError
-from pretrain.shards.manifest import Manifest, ShardInfo, TokenizerInfo, inside
-from pretrain.shards.shard import CorruptShardError, ShardReader
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.pretrain.shards.manifest import Manifest, inside
+from tokensieve.pretrain.shards.megatron_index import CorruptShardError
+from tokensieve.pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.shards.shard_info import ShardInfo, TokenizerInfo
 
 ProblemKind = Literal[
     "missing file",

@@ -13,11 +13,11 @@ import torch
 import xxhash
 from torch.utils.data import DataLoader
 
-from pretrain.samples.training_samples import TrainingSamples
-from pretrain.training.config import PretrainConfig
-from pretrain.training.cut import Cut
-from pretrain.training.engine import Microbatch
-from pretrain.training.parallel import Ranks
+from tokensieve.pretrain.samples.training_samples import TrainingSamples
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.engine import Microbatch
+from tokensieve.pretrain.training.parallel import Ranks
+from tokensieve.pretrain.training.step_share import Cut
 
 Sample = dict[str, torch.Tensor]
 

@@ -15,10 +15,10 @@ import torch.distributed as dist
 from megatron.core import dist_checkpointing
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from pretrain.errors import TrainingError
-from pretrain.hashed_file import file_sha256, replace_file
-from pretrain.training.engine import Engine
-from pretrain.training.run_identity import MARKER, Progress
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.hashed_file import file_sha256, replace_file
+from tokensieve.pretrain.training.engine import Engine
+from tokensieve.pretrain.training.run_identity import MARKER, Progress
 
 UNPICKLED = ("common.pt", ".metadata")
 

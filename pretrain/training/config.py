@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.samples.filter_config import FilterConfig
+from tokensieve.pretrain.training.model_config import ModelConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -100,7 +100,7 @@ class PretrainConfig(_Section):
     """Processes that fetch samples; 0 fetches between steps, which costs about 0.1 ms a sample."""
     tensorboard: bool = False
     peak_flops: float | None = Field(default=None, gt=0)
-    """Of one device in the run's precision, for MFU; None: known for some GPUs (`pretrain.training.speed`)."""
+    """Of one device in the run's precision, for MFU; None: known for some GPUs (`pretrain.training.records`)."""
     seed: int = Field(default=0, ge=0)
     log_every: Positive = 10
 

@@ -16,11 +16,11 @@ from megatron.core.distributed import DistributedDataParallel, DistributedDataPa
 from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 from megatron.core.transformer.module import Float16Module
 
-from pretrain.training.config import PretrainConfig
-from pretrain.training.gather import whole_weights
-from pretrain.training.model import build_model
-from pretrain.training.optimizer import build_optimizer, build_scheduler
-from pretrain.training.parallel import Ranks
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.model import build_model
+from tokensieve.pretrain.training.optimizer import build_optimizer, build_scheduler
+from tokensieve.pretrain.training.parallel import Ranks
+from tokensieve.pretrain.training.whole_model import whole_weights
 
 
 @dataclass(frozen=True, kw_only=True)

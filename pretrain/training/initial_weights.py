@@ -11,8 +11,8 @@ import torch
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
 
-from pretrain.training.model_config import ModelConfig
-from pretrain.training.mup import initial_std
+from tokensieve.pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.training.optimizer import initial_std
 
 _EMBEDDING = "embedding.word_embeddings.weight"
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.+)")

@@ -16,11 +16,11 @@ from megatron.core.models.gpt.gpt_layer_specs import (
 from megatron.core.transformer import TransformerConfig
 from megatron.core.transformer.spec_utils import ModuleSpec
 
-from pretrain.errors import TrainingError
-from pretrain.training.config import ParallelConfig
-from pretrain.training.initial_weights import draw_weights, leave_weights
-from pretrain.training.model_config import NORM_EPSILON, ModelConfig
-from pretrain.training.mup import scale_logits
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.training.config import ParallelConfig
+from tokensieve.pretrain.training.initial_weights import draw_weights, leave_weights
+from tokensieve.pretrain.training.model_config import NORM_EPSILON, ModelConfig
+from tokensieve.pretrain.training.optimizer import scale_logits
 
 
 def squared_relu(values: torch.Tensor) -> torch.Tensor:

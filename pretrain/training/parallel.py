@@ -9,7 +9,7 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 from megatron.core.tensor_parallel import random as parallel_random
 
-from pretrain.training.config import ParallelConfig
+from tokensieve.pretrain.training.config import ParallelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

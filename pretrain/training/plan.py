@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from pretrain.errors import DatasetError
-from pretrain.hashed_file import file_sha256
-from pretrain.samples.corpus import Corpus, samples_in
-from pretrain.samples.level import loss_tokens, score_level
-from pretrain.shards.shard import SUFFIXES, shard_file
-from pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.errors import DatasetError
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.pretrain.samples.corpus import Corpus, samples_in
+from tokensieve.pretrain.samples.filter_decisions import loss_tokens, score_level
+from tokensieve.pretrain.shards.shard import SUFFIXES, shard_file
+from tokensieve.pretrain.training.config import PretrainConfig
 
 
 class PlanError(ValueError):

@@ -11,20 +11,19 @@ from types import FrameType
 import torch
 from safetensors.torch import load_file, save
 
-from pretrain.errors import TrainingError
-from pretrain.samples.corpus import Corpus
-from pretrain.samples.training_samples import TrainingSamples
-from pretrain.training import checkpoint
-from pretrain.training.batches import StepSamples, step_batches
-from pretrain.training.config import PretrainConfig
-from pretrain.training.cut import Cut
-from pretrain.training.engine import Engine, Microbatch
-from pretrain.training.parallel import Ranks
-from pretrain.training.plan import Plan
-from pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord
-from pretrain.training.run_identity import Progress, identity
-from pretrain.training.speed import Speed, known_peak
-from pretrain.training.validation import Validation
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.samples.training_samples import TrainingSamples
+from tokensieve.pretrain.training import checkpoint
+from tokensieve.pretrain.training.batches import StepSamples, step_batches
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.engine import Engine, Microbatch
+from tokensieve.pretrain.training.parallel import Ranks
+from tokensieve.pretrain.training.plan import Plan
+from tokensieve.pretrain.training.records import RunFolder, Speed, StepRecord, TrainResult, ValidationRecord, known_peak
+from tokensieve.pretrain.training.run_identity import Progress, identity
+from tokensieve.pretrain.training.step_share import Cut
+from tokensieve.pretrain.training.validation import Validation
 
 
 class Stopped(TrainingError):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from pretrain.errors import TrainingError
-from pretrain.shards.manifest import kept_file
-from pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.shards.manifest import kept_file
+from tokensieve.pretrain.training.config import PretrainConfig
 
 MARKER = "complete.json"  # of a checkpoint, written last
 

@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrain.errors import TrainingError
-from pretrain.samples.corpus import Corpus
-from pretrain.training.config import PretrainConfig
-from pretrain.training.plan import Plan, plan
-from pretrain.training.quiet import quiet_megatron
-from pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord, finished
-from pretrain.training.run_identity import identity, refuse_another_run, with_own_manifest
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.megatron_patches import quiet_megatron
+from tokensieve.pretrain.training.plan import Plan, plan
+from tokensieve.pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord, finished
+from tokensieve.pretrain.training.run_identity import identity, refuse_another_run, with_own_manifest
 
 if TYPE_CHECKING:
     import torch
 
-    from pretrain.samples.training_samples import TrainingSamples
-    from pretrain.training.run import Run
+    from tokensieve.pretrain.samples.training_samples import TrainingSamples
+    from tokensieve.pretrain.training.run import Run
 
 Show = Callable[[StepRecord | ValidationRecord], None]
 
@@ -47,7 +47,7 @@ def train(
         refuse_another_run(config, Corpus.load(shards, config.manifest).id, then, about["manifest_id"], str(out))
         return result
     with built_run(config, shards, out) as run:
-        from pretrain.training import checkpoint
+        from tokensieve.pretrain.training import checkpoint
 
         complete = None if ended else checkpoint.newest(out)
         if complete and not resume:
@@ -78,10 +78,10 @@ def built_run(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]
     """A run with model and samples, inside everything that Megatron needs. Raises as `train` does."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_megatron())
-        from pretrain.process_group import process_group, world_size
-        from pretrain.training.cpu_shim import cpu_shim
-        from pretrain.training.parallel import model_parallel
-        from pretrain.training.run import Run
+        from tokensieve.pretrain.process_group import process_group, world_size
+        from tokensieve.pretrain.training.megatron_patches import cpu_shim
+        from tokensieve.pretrain.training.parallel import model_parallel
+        from tokensieve.pretrain.training.run import Run
 
         device = _device(config)
         corpus = Corpus.load(shards, config.manifest)
@@ -97,7 +97,7 @@ def built_run(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]
 
 def run_samples(config: PretrainConfig, todo: Plan, shards: Path, out: Path) -> "TrainingSamples":
     """The samples of the planned run, in the order in which it reads them. Raises as `build_datasets` does."""
-    from pretrain.samples.training_samples import build_datasets
+    from tokensieve.pretrain.samples.training_samples import build_datasets
 
     return build_datasets(
         shards,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from pretrain.samples.corpus import Corpus
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.samples.training_samples import TrainingSamples, build_datasets
-from pretrain.training.batches import microbatch, stack, windows
-from pretrain.training.config import EvaluationSet, PretrainConfig
-from pretrain.training.engine import Engine, Microbatch
-from pretrain.training.parallel import Ranks
-from pretrain.training.records import ValidationRecord
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.samples.filter_config import FilterConfig
+from tokensieve.pretrain.samples.training_samples import TrainingSamples, build_datasets
+from tokensieve.pretrain.training.batches import microbatch, stack, windows
+from tokensieve.pretrain.training.config import EvaluationSet, PretrainConfig
+from tokensieve.pretrain.training.engine import Engine, Microbatch
+from tokensieve.pretrain.training.parallel import Ranks
+from tokensieve.pretrain.training.records import ValidationRecord
 
 
 @dataclass(frozen=True, kw_only=True)

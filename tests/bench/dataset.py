@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from pretrain.samples.filter_config import FilterConfig, LabelNoise
-from pretrain.samples.training_samples import build_datasets
-from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, TokenizerInfo
-from pretrain.shards.shard import ShardWriter, token_dtype
-from pretrain.training.quiet import quiet_megatron
 from tests.bench.report import hardware, median, save, table
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.pretrain.samples.filter_config import FilterConfig, LabelNoise
+from tokensieve.pretrain.samples.training_samples import build_datasets
+from tokensieve.pretrain.shards.manifest import Inputs, Manifest
+from tokensieve.pretrain.shards.shard import ShardWriter, token_dtype
+from tokensieve.pretrain.shards.shard_info import ShardInfo, TokenizerInfo
+from tokensieve.pretrain.training.megatron_patches import quiet_megatron
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SEQ_LENGTH = 2048
@@ -125,9 +126,9 @@ def fetch_times(ways: dict[str, Fetch], total: int) -> dict[str, list[float]]:
 
 def step_seconds(folder: Path) -> list[float]:
     """Seconds a sample in training steps of the smallest model of the paper's ladder, after a warm-up step."""
-    from pretrain.training.config import PretrainConfig
-    from pretrain.training.records import StepRecord
-    from pretrain.training.train import train
+    from tokensieve.pretrain.training.config import PretrainConfig
+    from tokensieve.pretrain.training.records import StepRecord
+    from tokensieve.pretrain.training.train import train
 
     settings = PretrainConfig.model_validate(
         {

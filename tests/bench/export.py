@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pretrain.shards.shard import ShardWriter, token_dtype
 from tests.bench.report import hardware, median, save, table
-from udfs.decide_rows import SPAN_TYPE
-from udfs.pretrain_tokens import pretrain_tokens
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.pretrain.shards.shard import ShardWriter, token_dtype
+from tokensieve.udfs.deciding.decide_rows import SPAN_TYPE
+from tokensieve.udfs.deciding.pretrain_tokens import pretrain_tokens
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BATCH_ROWS = 1000

@@ -20,12 +20,14 @@ import torch
 
 from tests.bench.report import hardware, median, save, table
 from tests.bench.scoring.gpu_plan import MARGIN, WINDOW, Plan, make_bundle, paper, small, texts
-from udfs.bundle import Bundle
-from udfs.scoring.ahead import ahead
-from udfs.scoring.backends import Backend, Pending, build_backend
-from udfs.scoring.meter import Meter
-from udfs.scoring.packing import gather, packs, windows
-from udfs.scoring.scorer import Request, Scorer, ScorerSettings
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.packing.windows import gather, packs, windows
+from tokensieve.udfs.scoring.backends.backend import Backend, Pending
+from tokensieve.udfs.scoring.batch_group import Request
+from tokensieve.udfs.scoring.meter import Meter
+from tokensieve.udfs.scoring.run_ahead import ahead
+from tokensieve.udfs.scoring.scorer import Scorer, ScorerSettings
+from tokensieve.udfs.scoring.shared_pass import build_backend
 
 BATCH_ROWS = 500
 IN_FLIGHT = 2  # as the scorer's

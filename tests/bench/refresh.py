@@ -16,13 +16,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs import refresh
-from jobs.config import Config, load_config
-from jobs.refreshing.release import Release, newest_release
-from jobs.session import open_session
 from tests.bench.report import hardware, median, save, table
 from tests.bundles import random_bundle, small_tokenizer
 from tests.corpora import sentence
+from tokensieve.jobs import refresh
+from tokensieve.jobs.config.corpus import Config, load_config
+from tokensieve.jobs.releases.release import Release, newest_release
+from tokensieve.jobs.spark.session import open_session
 
 COUNTS = (100, 1_000, 10_000)
 NIGHTS = 365
@@ -80,7 +80,9 @@ def nothing_new(config: Config, file: Path, rounds: int) -> dict[str, float]:
         if night.state != "nothing_new":
             raise RuntimeError(f"the night was {night.state}")
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "jobs.cli", "refresh", "-c", str(file)], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "tokensieve.jobs.cli", "refresh", "-c", str(file)], check=True, capture_output=True
+        )
         whole.append(time.perf_counter() - began)
     return {"nothing_new_s": median(verb), "command_s": median(whole)}
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.config import load_config
+from tokensieve.jobs.config.corpus import load_config
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def resolved(word: str, folder: Path, variables: dict[str, str]) -> str:
 def run_task(words: list[str]) -> subprocess.CompletedProcess[str]:
     """The entry point as Databricks calls it, with sys.argv; any SystemExit is a failure."""
     script = (
-        "import sys\nfrom jobs.cli import task\n"
+        "import sys\nfrom tokensieve.jobs.cli import task\n"
         f"sys.argv = ['tokensieve', *{words!r}]\n"
         "try:\n    task()\nexcept SystemExit as end:\n    print('SystemExit', end.code); sys.exit(90)\n"
     )

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.config import load_config
-from jobs.errors import ConfigError, InputError, QuarantineError
+from tokensieve.jobs.config.corpus import load_config
+from tokensieve.jobs.errors import ConfigError, InputError, QuarantineError
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="checks of manifests need tokensieve[dev]")
 VERSIONS = ("1.31", "1.34", "1.37")

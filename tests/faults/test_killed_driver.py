@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import mask, score
-from jobs.errors import InputError
 from tests.corpora import write_corpus
 from tests.killed import kill_when
+from tokensieve.jobs import mask, score
+from tokensieve.jobs.errors import InputError
 
 
 def staged_files(root: Path) -> list[Path]:
@@ -24,7 +24,7 @@ def test_a_driver_killed_while_it_writes_leaves_nothing_and_a_second_run_repairs
     config = configure()
     root = config.tables.folder
     log = (tmp_path / "log.txt").open("wb")
-    command = [sys.executable, "-m", "jobs.cli", "score", "--config", str(tmp_path / "corpus.yaml")]
+    command = [sys.executable, "-m", "tokensieve.jobs.cli", "score", "--config", str(tmp_path / "corpus.yaml")]
     process = subprocess.Popen(command, cwd=repository, start_new_session=True, stdout=log, stderr=log)
     kill_when(lambda: staged_files(root), process)
     log.close()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs import mask, refresh, score
-from jobs.refreshing.release import releases
 from tests.corpora import write_corpus
 from tests.killed import kill_when
-from tests.nights import no_session, rows
+from tests.refresh_runs import no_session, rows
+from tokensieve.jobs import mask, refresh, score
+from tokensieve.jobs.releases.release import releases
 
 pytestmark = pytest.mark.slow
 SECONDS = 200
@@ -20,7 +20,15 @@ SECONDS = 200
 
 def start(repository: Path, folder: Path) -> subprocess.Popen:
     """`tokensieve refresh` in a process group of its own."""
-    command = [sys.executable, "-m", "jobs.cli", "refresh", "--config", str(folder / "corpus.yaml"), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "tokensieve.jobs.cli",
+        "refresh",
+        "--config",
+        str(folder / "corpus.yaml"),
+        "--json",
+    ]
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(command, cwd=repository, start_new_session=True, stdout=subprocess.PIPE, stderr=log)
 

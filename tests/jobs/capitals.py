@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
 
-from jobs import export, mask, score
-from jobs.config import Config, load_config
 from tests.bundles import small_tokenizer
-from udfs.bundle import Bundle, save
-from udfs.bundle_spec import BundleDraft, Threshold
-from udfs.encoders.sliding import SlidingConfig, SlidingEncoder
+from tokensieve.jobs import export, mask, score
+from tokensieve.jobs.config.corpus import Config, load_config
+from tokensieve.udfs.bundles.bundle import Bundle, save
+from tokensieve.udfs.bundles.bundle_spec import BundleDraft, Threshold
+from tokensieve.udfs.encoders.sliding import SlidingConfig, SlidingEncoder
 
 SHAPE = {"type": "sliding", "vocab_size": 256, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "reach": 8}
 SIGN_D = torch.tensor([1.0, -1.0]).repeat(8)

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import mask, score
-from jobs.errors import ConfigError, InputError, QuarantineError
-from jobs.scoring import scan
 from tests.corpora import sentence, write_corpus
+from tokensieve.jobs import mask, score
+from tokensieve.jobs.errors import ConfigError, InputError, QuarantineError
+from tokensieve.jobs.source import scan
 
 LENIENT = "score.quarantine_tolerance=1"
 

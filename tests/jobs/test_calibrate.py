@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.calibrate import CalibrateConfig, run
-from jobs.cli import app
-from jobs.errors import InputError
-from jobs.fit_report import FitReportConfig
-from jobs.fit_report import run as report
 from tests.planted import planted, write_documents, write_label_set
-from udfs.bundle import Bundle
+from tokensieve.jobs.calibrate import CalibrateConfig, run
+from tokensieve.jobs.cli import app
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.fit_report import FitReportConfig
+from tokensieve.jobs.fit_report import run as report
+from tokensieve.udfs.bundles.bundle import Bundle
 
 COMPUTE = {"device": "cpu", "dtype": "float32", "threads": 1}
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from jobs import mask, score, sweep
-from jobs.errors import ConfigError, InputError
 from tests.corpora import write_corpus
-from udfs.scoring.score_plan import SAMPLED, SKIPPED
+from tokensieve.jobs import mask, score, sweep
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.udfs.scoring.score_plan import SAMPLED, SKIPPED
 
 
 def test_a_cascade_scans_what_its_thresholds_say_and_its_sample_tells_what_that_kept(configure, spark, tmp_path):

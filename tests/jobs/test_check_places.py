@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.check_places import check_places
 from tests.platforms.s3_server import BUCKET
+from tokensieve.jobs.doctor import check_places
 
 
 @pytest.fixture

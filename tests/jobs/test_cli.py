@@ -11,7 +11,7 @@ from tests.corpora import write_corpus
 
 
 def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "jobs.cli", *arguments]
+    command = [sys.executable, "-m", "tokensieve.jobs.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=cwd)
 
 
@@ -24,7 +24,8 @@ def test_help_lists_the_verbs_without_importing_what_they_need(repository):
         for verb in ["score", "mask", "export", "report", "trace", "doctor", "pretrain", "fit", "demo", "refresh"]
     )
     assert time.monotonic() - began < 10, "a generous limit: the machine may be busy"
-    code = "import sys, jobs.cli; print([m for m in ('pyspark', 'torch', 'pyarrow', 'pydantic') if m in sys.modules])"
+    heavy = "('pyspark', 'torch', 'pyarrow', 'pydantic')"
+    code = f"import sys, tokensieve.jobs.cli; print([m for m in {heavy} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository)
     assert loaded.stdout.strip() == "[]"
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs import doctor
 from tests.jobs.capitals import capitals_config, write_documents
+from tokensieve.jobs import doctor
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_an_empty_folder_of_delta_jars_fails_only_where_delta_is_used(tmp_path, 
 
 def test_the_doctor_starts_no_spark(repository):
     code = (
-        "import sys; from jobs.config import load_config; from jobs.doctor import run; "
+        "import sys; from tokensieve.jobs.config.corpus import load_config; from tokensieve.jobs.doctor import run; "
         "run(load_config('demo')); print('pyspark' in sys.modules, 'megatron' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)

@@ -8,16 +8,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import export, mask, score
-from jobs.errors import ConfigError, ExecutorError, InputError, executor_errors
-from jobs.exporting.config import ExportConfig
-from jobs.exporting.layout import shard_bytes, shard_count
-from jobs.exporting.tokenizer import tokenizer_info
-from pretrain.shards.manifest import Manifest
-from pretrain.shards.shard import ShardReader
 from tests.bundles import small_tokenizer
 from tests.corpora import write_corpus
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs import export, mask, score
+from tokensieve.jobs.config.export import ExportConfig
+from tokensieve.jobs.errors import ConfigError, ExecutorError, InputError, executor_errors
+from tokensieve.jobs.exporting.layout import shard_bytes, shard_count
+from tokensieve.jobs.exporting.tokenizer import tokenizer_info
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.shards.verify import verify_shards
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 SMALL_SHARDS = "export.shard_text_bytes=1500"
 
@@ -66,7 +67,7 @@ def test_every_document_that_is_not_dropped_is_there_with_its_text_its_spans_and
     config = masked(SMALL_SHARDS)
     result = export.run(config, spark)
     assert result["shards"] > 1
-    assert Manifest.load(config.shards).verify(config.shards) == []
+    assert verify_shards(Manifest.load(config.shards), config.shards) == []
     found = contents(config)
     reader = ByteTokenizer.load(tokenizer)
     rows = [row.asDict(recursive=True) for row in config.tables.table("masked").read(spark).collect()]

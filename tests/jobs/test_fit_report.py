@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.config import load_section
-from jobs.errors import InputError
-from jobs.fit_report import FitReportConfig, run
-from jobs.visible import visible
-from pretrain.classifier.report.schema import Report
 from tests.browser import opened
 from tests.planted import coarse, planted, write_documents
+from tokensieve.jobs.cli import app
+from tokensieve.jobs.config.load import load_section
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.fit_report import FitReportConfig, run
+from tokensieve.jobs.pages.html import visible
+from tokensieve.pretrain.measuring.schema import Report
 
 HOSTILE_ID = '<b onclick="alert(0)">\'&'
 HOSTILE = (

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.config import load_config
-from pretrain.shards.manifest import Manifest
 from tests.pretrain.conftest import write_corpus_in
+from tokensieve.jobs.cli import app
+from tokensieve.jobs.config.corpus import load_config
+from tokensieve.pretrain.shards.manifest import Manifest
 
 # Rows that count upwards: 80 documents of 21 tokens, 104 samples of 16.
 COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]

@@ -6,13 +6,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from jobs import maintain, refresh
-from jobs.errors import BusyError
-from jobs.refreshing.command import refresh as command
-from jobs.refreshing.lock import locked
-from jobs.refreshing.release import Release, releases
 from tests.corpora import sentence
-from tests.nights import no_session, put, rows
+from tests.refresh_runs import no_session, put, rows
+from tokensieve.jobs import maintain, refresh
+from tokensieve.jobs.errors import BusyError
+from tokensieve.jobs.refresh import refresh as command
+from tokensieve.jobs.releases.release import Release, releases
+from tokensieve.jobs.tables.lock import locked
 
 NO_SPARK: Any = None
 TABLES = ("scores", "quarantine", "masked")

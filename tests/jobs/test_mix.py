@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from jobs import mix
-from jobs.config import load_section
-from jobs.errors import ConfigError
-from pretrain.mix.config import MixConfig
-from pretrain.shards.manifest import Manifest
 from tests.mixes import CLEAN_IDS, TOXIC_IDS, made_up, write_source
+from tokensieve.jobs import mix
+from tokensieve.jobs.config.load import load_section
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.pretrain.mix.config import MixConfig
+from tokensieve.pretrain.shards.manifest import Manifest
 
 
 def tokensieve(*arguments: str, cwd) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "jobs.cli", *arguments]
+    command = [sys.executable, "-m", "tokensieve.jobs.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=cwd)
 
 

@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.corpora import write_corpus
+from tokensieve.jobs.cli import app
 
 
 @pytest.fixture

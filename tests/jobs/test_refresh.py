@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs import refresh
-from jobs.errors import BusyError, InputError
-from jobs.refreshing.lock import locked
 from tests.corpora import write_corpus
-from tests.nights import no_session
+from tests.refresh_runs import no_session
+from tokensieve.jobs import refresh
+from tokensieve.jobs.errors import BusyError, InputError
+from tokensieve.jobs.tables.lock import locked
 
 
 def said(tmp_path) -> dict:

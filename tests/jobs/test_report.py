@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jobs import mask, report
-from jobs.exported import Shards
-from jobs.reporting.gather import score_counts
-from jobs.reporting.sample import exported_sample, read_rows
-from jobs.visible import visible
 from tests.browser import opened
 from tests.jobs.capitals import capitals_config, run_verbs, write_documents
+from tokensieve.jobs import mask, report
+from tokensieve.jobs.exporting.read_back import Shards
+from tokensieve.jobs.pages.corpus.gather import score_counts
+from tokensieve.jobs.pages.corpus.sample import exported_sample, read_rows
+from tokensieve.jobs.pages.html import visible
 
 HOSTILE_ID = '<b onclick="alert(0)">\'&'
 HOSTILE = (

@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs import mask, score, sweep
-from jobs.errors import InputError
 from tests.corpora import write_corpus
+from tokensieve.jobs import mask, score, sweep
+from tokensieve.jobs.errors import InputError
 
 
 def test_every_row_of_the_table_is_what_masking_at_that_threshold_gives(configure, spark, tmp_path):

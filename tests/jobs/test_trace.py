@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 import xxhash
 
-from jobs import trace
-from jobs.errors import InputError
-from jobs.exported import Shards
-from jobs.tracing.batch import run as batch_of
 from tests.jobs.capitals import capitals_config, run_verbs, write_documents
+from tokensieve.jobs import trace
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.exporting.read_back import Shards
+from tokensieve.jobs.tracing.batch import run as batch_of
 
 LOUD = "the word PENICILLIN is loud, and so is DNA, the rest is not."
 DOCUMENTS = {

@@ -3,8 +3,8 @@
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.pretrain.conftest import write_corpus_in
+from tokensieve.jobs.cli import app
 
 SHARD = [([5, 6, 7, 0], [1, 0, 0, 1]), ([8, 0], [1, 1])]
 

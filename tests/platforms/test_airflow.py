@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.platforms.nights import add_shard, write_project
+from tests.platforms.refresh_runs import add_shard, write_project
 
 AIRFLOW = "3.3.2"
 TRAINING = (
@@ -64,7 +64,7 @@ class Nights:
 
     def run(self, *overrides: str, params: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
         """One run: `overrides` and `settings` go into the Variable `tokensieve`."""
-        command = shlex.join([sys.executable, "-m", "jobs.cli"])
+        command = shlex.join([sys.executable, "-m", "tokensieve.jobs.cli"])
         variable = {
             "config": "corpus.yaml",
             "root": str(self.project / "tables"),

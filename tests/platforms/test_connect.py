@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.connect import connected
-from jobs.errors import ServerError
-from jobs.session import DELTA_SETTINGS, SHIPPED_WITH_SPARK, delta_package
-from tests.platforms.nights import add_shard, equal_to_a_local_run, write_project
 from tests.platforms.processes import free_port, running, wait_for
+from tests.platforms.refresh_runs import add_shard, equal_to_a_local_run, write_project
+from tokensieve.jobs.errors import ServerError
+from tokensieve.jobs.spark.connect import connected
+from tokensieve.jobs.spark.session import DELTA_SETTINGS, SHIPPED_WITH_SPARK, delta_package
 
 pyspark = pytest.importorskip("pyspark", reason="the Spark verbs need tokensieve[spark]")
 pytest.importorskip("grpc_status", reason="Spark Connect needs tokensieve[connect]")
@@ -42,7 +42,7 @@ def server(tmp_path_factory, clean_environment) -> Iterator[str]:
 
 def refresh(project: Path, repository: Path, remote: str, *overrides: str) -> subprocess.CompletedProcess[str]:
     """`tokensieve refresh` as a process of its own, in the project's folder."""
-    command = [sys.executable, "-m", "jobs.cli", "refresh", "--config", "corpus.yaml", "--json"]
+    command = [sys.executable, "-m", "tokensieve.jobs.cli", "refresh", "--config", "corpus.yaml", "--json"]
     command += [f"spark.remote={remote}", "spark.shuffle_partitions=2", *overrides]
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=280)
@@ -70,7 +70,7 @@ def test_two_nights_over_connect_make_the_tables_of_a_local_run(server, reposito
 
 
 def test_a_server_that_does_not_answer_is_named_and_its_token_is_not(monkeypatch):
-    monkeypatch.setattr("jobs.connect.ANSWERS_S", 2)
+    monkeypatch.setattr("tokensieve.jobs.spark.connect.ANSWERS_S", 2)
     with pytest.raises(ServerError, match=r"no Spark Connect server answers at sc://127.0.0.1:\d+/ within") as told:
         connected(f"sc://127.0.0.1:{free_port()}/;token=geheim", {})
     assert "geheim" not in str(told.value)

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.platform
 SESSION = """
-from jobs.session import SparkConfig, open_session
+from tokensieve.jobs.spark.session import SparkConfig, open_session
 spark = open_session(SparkConfig(master="local[1]", conf={"spark.jars.ivy": "/proc/nowhere"}), delta=True)
 spark.range(3).write.format("delta").save("table")
 print(spark.read.format("delta").load("table").count(), spark._jvm.java.lang.Class.forName(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.platforms.nights import add_shard, equal_to_a_local_run, write_project
+from tests.platforms.refresh_runs import add_shard, equal_to_a_local_run, write_project
 from tests.platforms.standalone import SPARK_SUBMIT, standalone
 
 PACKAGES = ("pandas", "venv-pack==0.2.0")
@@ -44,7 +44,7 @@ def test_masks_and_shards_of_executors_with_a_packed_environment(
 ):
     write_project(tmp_path)
     add_shard(tmp_path, repository, 0)
-    scoring = [sys.executable, "-m", "jobs.cli", "score", "--config", "corpus.yaml", "spark.master=local[2]"]
+    scoring = [sys.executable, "-m", "tokensieve.jobs.cli", "score", "--config", "corpus.yaml", "spark.master=local[2]"]
     ours = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     subprocess.run(scoring, check=True, cwd=tmp_path, env=ours, timeout=280)
     bare = {key: value for key, value in clean_environment.items() if not key.startswith("PYSPARK")}

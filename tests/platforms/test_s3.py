@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.platforms.nights import add_shard, equal_to_a_local_run, write_project
+from tests.platforms.refresh_runs import add_shard, equal_to_a_local_run, write_project
 from tests.platforms.s3_server import BUCKET, KEYS, S3Server
 
 pytestmark = pytest.mark.platform
@@ -17,7 +17,16 @@ pytestmark = pytest.mark.platform
 def run(verb: str, project: Path, repository: Path, server: S3Server, *overrides: str) -> subprocess.CompletedProcess:
     """A verb as a process of its own, on the objects below the project's name."""
     place = f"s3a://{BUCKET}/{project.name}"
-    command = [sys.executable, "-m", "jobs.cli", verb, "--config", "corpus.yaml", "--json", "spark.master=local[2]"]
+    command = [
+        sys.executable,
+        "-m",
+        "tokensieve.jobs.cli",
+        verb,
+        "--config",
+        "corpus.yaml",
+        "--json",
+        "spark.master=local[2]",
+    ]
     command += [f"source.path={place}/source", f"tables.root={place}/tables", f"export.folder={project}/tables/shards"]
     command += [*server.overrides("source", "tables"), "spark.shuffle_partitions=2", *overrides]
     environment = os.environ | KEYS | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}

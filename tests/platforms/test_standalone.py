@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.platforms.nights import add_shard, equal_to_a_local_run, write_project
+from tests.platforms.refresh_runs import add_shard, equal_to_a_local_run, write_project
 from tests.platforms.standalone import SPARK_SUBMIT, Cluster, standalone
-from udfs.scoring.heartbeat import NAME
+from tokensieve.udfs.scoring.heartbeat import NAME
 
 pytestmark = pytest.mark.platform
 
@@ -101,10 +101,11 @@ def test_installed_from_the_wheel_alone_presets_and_bundles_are_found(wheel, bar
     subprocess.run(install, check=True, timeout=100)
     environment = clean_environment | {"PYTHONPATH": str(target)}
     code = (
-        "import json, jobs; from jobs.config import load_config; from jobs.policies import rule_set;"
-        "from jobs.scoring.listing import list_files; from jobs.exporting.tokenizer import tokenizer_info;"
+        "import json, tokensieve; from tokensieve.jobs.config.corpus import load_config;"
+        "from tokensieve.jobs.policies.rules import rule_set; from tokensieve.jobs.source.listing import list_files;"
+        "from tokensieve.jobs.exporting.tokenizer import tokenizer_info;"
         "c = load_config('demo');"
-        "print(json.dumps([jobs.__file__, rule_set(c.policies).rule_id, list_files(c.source).documents,"
+        "print(json.dumps([tokensieve.__file__, rule_set(c.policies).rule_id, list_files(c.source).documents,"
         "tokenizer_info(c.export)[1].vocab_size]))"
     )
     done = subprocess.run(

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pretrain.shards.manifest import Inputs, Manifest, ShardInfo, Split, TokenizerInfo
-from pretrain.shards.shard import ShardWriter, token_dtype
+from tokensieve.pretrain.shards.manifest import Inputs, Manifest
+from tokensieve.pretrain.shards.shard import ShardWriter, token_dtype
+from tokensieve.pretrain.shards.shard_info import ShardInfo, Split, TokenizerInfo
 
 Document = tuple[Sequence[int], ...]  # ids, loss mask, and scores where the shard has them
 WriteCorpus = Callable[..., Path]

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from udfs.block import Block
-from udfs.packed_row import PackedRow
-from udfs.rotary import rotary
+from tokensieve.udfs.encoders.attention import rotary
+from tokensieve.udfs.encoders.block import Block
+from tokensieve.udfs.packing.packed_row import PackedRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from udfs.reading.parts import BATCH_BYTES, BATCH_ROWS, Faults, Rows, gathered, with_provenance
-from udfs.reading.remote_file import RemoteFile
-from udfs.reading.split import Split
-from udfs.storage import PROVIDERS_OWN, StorageConfig, is_remote
+from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig, is_remote
+from tokensieve.udfs.reading.parts import BATCH_BYTES, BATCH_ROWS, Faults, Rows, gathered, with_provenance
+from tokensieve.udfs.reading.remote_file import RemoteFile
+from tokensieve.udfs.reading.split import Split
 
 READ_BUFFER = 2**20
 REMOTE_BUFFER = 8 * 2**20  # one request to a store

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udfs.reading.json_lines import open_lines
-from udfs.storage import PROVIDERS_OWN, StorageConfig
+from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig
+from tokensieve.udfs.reading.json_lines import open_lines
 
 BLOCK_BYTES = 4 * 2**20
 MARK_BYTES = 64 * 2**10

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from udfs.reading.parts import BATCH_BYTES, Faults, Rows, gathered, with_provenance
-from udfs.reading.remote_file import RemoteFile
-from udfs.reading.split import Split
-from udfs.storage import PROVIDERS_OWN, StorageConfig, is_remote
+from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig, is_remote
+from tokensieve.udfs.reading.parts import BATCH_BYTES, Faults, Rows, gathered, with_provenance
+from tokensieve.udfs.reading.remote_file import RemoteFile
+from tokensieve.udfs.reading.split import Split
 
 # One step of decoding; what a damaged page takes with it.
 STEP_ROWS = 256

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from udfs.reading.split import Split
+from tokensieve.udfs.reading.split import Split
 
 BATCH_ROWS = 8_192
 BATCH_BYTES = 2 * 2**20

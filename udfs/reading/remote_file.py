@@ -6,7 +6,14 @@ on which the task fails and Spark runs it again; only bytes that did arrive can 
 
 import io
 
-from udfs.storage import PROVIDERS_OWN, StorageConfig, StoreError, open_file_system, store_errors, version_of
+from tokensieve.udfs.files.storage import (
+    PROVIDERS_OWN,
+    StorageConfig,
+    StoreError,
+    open_file_system,
+    store_errors,
+    version_of,
+)
 
 
 class RemoteFile(io.RawIOBase):
@@ -60,7 +67,7 @@ class RemoteFile(io.RawIOBase):
 
 
 def remote_version(uri: str, storage: StorageConfig = PROVIDERS_OWN) -> str:
-    """`udfs.storage.version_of` an object as it is now. Raises FileNotFoundError, StoreError."""
+    """`udfs.files.storage.version_of` an object as it is now. Raises FileNotFoundError, StoreError."""
     system, path = open_file_system(uri, storage)
     with store_errors(uri):
         return version_of(system, system.info(path))

@@ -32,7 +32,7 @@ class Split:
 
     Attributes:
         path: where the file lies. name: its name below the source's root, which tables use.
-        version: see `udfs.read_shard.file_version`.
+        version: see `udfs.reading.read_shard.file_version`.
         format: parquet or jsonl.
         group: the Parquet row group; 0 for JSONL.
         first: row of the file (JSONL: line) at which the split begins.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udfs.tokenizer import Tokenized
+from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from udfs.labels import DOCUMENT_SCHEMA
-from udfs.sae.contexts import CANDIDATE_SCHEMA, ContextSettings, best, find_contexts
-from udfs.sae.latents import LatentSettings, worker_latents
-from udfs.sae.statistics import Statistics
+from tokensieve.udfs.labels.labels import DOCUMENT_SCHEMA
+from tokensieve.udfs.sae.contexts import CANDIDATE_SCHEMA, ContextSettings, best, find_contexts
+from tokensieve.udfs.sae.latents import LatentSettings, worker_latents
+from tokensieve.udfs.sae.statistics import Statistics
 
 GROUP_BYTES = 1 << 18  # of text per call of the model's batcher: bounds the firings that are held at once
 _SUMS = (("sum_K", "<f8"), ("square_sum_K", "<f8"), ("nonzero_K", "<i8"), ("max_K", "<f4"))

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from udfs.committed import newest_commit
-from udfs.sae.activations import Activations
-from udfs.sae.slice import SaeError
-from udfs.spans import owners
+from tokensieve.udfs.files.committed import newest_commit
+from tokensieve.udfs.sae.activations import Activations
+from tokensieve.udfs.sae.slice import SaeError
+from tokensieve.udfs.spans.intervals import owners
 
 CONTEXT_SCHEMA = pa.schema(
     [

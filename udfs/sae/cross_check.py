@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from udfs.labels import LABEL_SCHEMA, DocumentLabels, LabelError, decode_labels, encode_labels
-from udfs.spans import Spans, overlay
+from tokensieve.udfs.labels.labels import LABEL_SCHEMA, DocumentLabels, LabelError, decode_labels, encode_labels
+from tokensieve.udfs.spans.intervals import Spans, overlay
 
 # Columns of the other label set in the joined rows; null where it lacks the document.
 OTHER = {"text_hash": "other_hash", "spans": "other_spans", "unknown": "other_unknown"}

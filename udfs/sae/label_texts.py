@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udfs.labels import DocumentLabels, unknown
-from udfs.sae.collect import text_groups
-from udfs.sae.latents import LatentSettings, worker_latents
-from udfs.sae.seeds import SeedRule, byte_spans, labelled_tokens
+from tokensieve.udfs.labels.labels import DocumentLabels, unknown
+from tokensieve.udfs.sae.collect import text_groups
+from tokensieve.udfs.sae.latents import LatentSettings, worker_latents
+from tokensieve.udfs.sae.seeds import SeedRule, byte_spans, labelled_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class LabelPlan:
 
 
 def label_texts(plan: LabelPlan, texts: list[str]) -> list[DocumentLabels]:
-    """The labels of D texts, for `udfs.labels.label_rows`; a text that the model cannot read is unknown."""
+    """The labels of D texts, for `udfs.labels.labels.label_rows`; a text that the model cannot read is unknown."""
     labels: list[DocumentLabels] = []
     for group in text_groups([len(text) for text in texts]):
         labels += _label(plan, [texts[at] for at in group])

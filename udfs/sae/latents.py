@@ -11,11 +11,11 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from udfs.sae.activations import Activations
-from udfs.sae.model import ModelSettings
-from udfs.sae.residual import Residual
-from udfs.sae.slice import SaeError, SaeSlice
-from udfs.spans import owners
+from tokensieve.udfs.sae.activations import Activations
+from tokensieve.udfs.sae.model import ModelSettings
+from tokensieve.udfs.sae.residual import Residual
+from tokensieve.udfs.sae.slice import SaeError, SaeSlice
+from tokensieve.udfs.spans.intervals import owners
 
 
 @dataclass(frozen=True, kw_only=True)

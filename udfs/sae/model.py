@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from udfs.sae.slice import SaeError, SaeSpec
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.udfs.sae.slice import SaeError, SaeSpec
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class ModelSettings:
         identity: `model_identity` on the machine that planned the job; "" is not checked.
         device: auto, cpu or cuda; dtype of the model: auto (bfloat16 on CUDA), float32 or bfloat16.
         attention: implementation in transformers; Gemma 2 has no sdpa.
-        window, margin: tokens of the text, as in `udfs.scoring.packing.windows`, BOS not counted.
+        window, margin: tokens of the text, as in `udfs.packing.windows.windows`, BOS not counted.
         token_budget: padded tokens per forward pass. threads: of torch on a CPU.
     """
 

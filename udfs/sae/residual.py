@@ -12,10 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from udfs.sae.model import ModelSettings, bos_id, check_fit, model_config, model_identity, model_tokenizer, special_ids
-from udfs.sae.slice import SaeError, SaeSpec
-from udfs.scoring.packing import Windows, gather, runs, windows
-from udfs.tokenizer import Tokenized
+from tokensieve.udfs.packing.windows import Windows, gather, runs, windows
+from tokensieve.udfs.sae.model import (
+    ModelSettings,
+    bos_id,
+    check_fit,
+    model_config,
+    model_identity,
+    model_tokenizer,
+    special_ids,
+)
+from tokensieve.udfs.sae.slice import SaeError, SaeSpec
+from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
 
 class _Caught(Exception):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udfs.project import carriers
-from udfs.sae.activations import Activations
-from udfs.spans import Spans, runs
+from tokensieve.udfs.sae.activations import Activations
+from tokensieve.udfs.spans.carry import carriers
+from tokensieve.udfs.spans.intervals import Spans, runs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +66,7 @@ def propagate(seed_T: np.ndarray, active_T: np.ndarray, special_T: np.ndarray, b
 def byte_spans(labelled_T: np.ndarray, bytes_T: np.ndarray, bounds_D1: np.ndarray) -> tuple[Spans, np.ndarray]:
     """Labelled tokens as spans of UTF-8 bytes.
 
-    A token of no bytes stands for its carrier (`udfs.project.carriers`), which is labelled with it.
+    A token of no bytes stands for its carrier (`udfs.spans.carry.carriers`), which is labelled with it.
 
     Returns:
         N spans, each in bytes from the start of its own document, and int64 [N] the document of each.

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 
-from udfs.sae.slice import SaeError
+from tokensieve.udfs.sae.slice import SaeError
 
 Rule = Literal["mean_std_all", "mean_std_nonzero"]
 """Over which tokens mean and SD are taken: all, zeros counted (the paper's text), or those that fire. On a sparse

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import xxhash
 
-from udfs.scores import probabilities
-from udfs.scoring.packing import Windows, runs
+from tokensieve.udfs.packing.windows import Windows, runs
+from tokensieve.udfs.scores.stored_scores import probabilities
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from udfs.scoring.backends import Pending
-from udfs.scoring.cascade import Cascade, probes, scanned, stretches
-from udfs.scoring.forward import Forward
-from udfs.scoring.group import Group
-from udfs.scoring.meter import Meter
-from udfs.scoring.packing import Windows, windows
-from udfs.scoring.shared_pass import SharedPass
+from tokensieve.udfs.packing.windows import Windows, windows
+from tokensieve.udfs.scoring.backends.backend import Pending
+from tokensieve.udfs.scoring.batch_group import Forward, Group
+from tokensieve.udfs.scoring.cascade import Cascade, probes, scanned, stretches
+from tokensieve.udfs.scoring.meter import Meter
+from tokensieve.udfs.scoring.shared_pass import SharedPass
 
 IN_FLIGHT = 2  # packs handed to a device before the oldest one's values are waited for
 

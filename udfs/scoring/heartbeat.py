@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from udfs.scoring.meter import Meter, Reading
+from tokensieve.udfs.scoring.meter import Meter, Reading
 
 EVERY_SECONDS = 1.0
 NAME = "task-*.json"

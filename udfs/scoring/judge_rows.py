@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from udfs.scores import decode_lengths, flat_bytes
-from udfs.scoring.cascade import Cascade, stretches
+from tokensieve.udfs.scores.stored_scores import decode_lengths, flat_bytes
+from tokensieve.udfs.scoring.cascade import Cascade, stretches
 
 JUDGED_SCHEMA = "policy string, probe float, forget bigint, tokens bigint, probed bigint"
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from udfs.read_shard import PROVENANCE
-from udfs.scoring.cascade import Sampling
-from udfs.scoring.scorer import ScorerSettings
-from udfs.storage import PROVIDERS_OWN, StorageConfig
+from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig
+from tokensieve.udfs.reading.parts import PROVENANCE
+from tokensieve.udfs.scoring.cascade import Sampling
+from tokensieve.udfs.scoring.scorer import ScorerSettings
 
 EMPTY = 1  # flag: the document has no token
 WINDOWED = 2  # flag: the document was longer than one window of the classifier

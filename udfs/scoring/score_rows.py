@@ -10,16 +10,17 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udfs.read_shard import Faults, read_split
-from udfs.reading.parts import numbered_rows
-from udfs.reading.split import sent_splits
-from udfs.scoring.ahead import ahead
-from udfs.scoring.heartbeat import heartbeat
-from udfs.scoring.meter import Meter
-from udfs.scoring.score_plan import ScorePlan
-from udfs.scoring.scored_rows import Ready, fault_rows, scored_rows
-from udfs.scoring.scorer import Request, Scorer, worker_scorer
-from udfs.text_rows import document_ids, text_faults
+from tokensieve.udfs.reading.parts import Faults, numbered_rows
+from tokensieve.udfs.reading.read_shard import read_split
+from tokensieve.udfs.reading.split import sent_splits
+from tokensieve.udfs.reading.text_rows import document_ids, text_faults
+from tokensieve.udfs.scoring.batch_group import Request
+from tokensieve.udfs.scoring.heartbeat import heartbeat
+from tokensieve.udfs.scoring.meter import Meter
+from tokensieve.udfs.scoring.run_ahead import ahead
+from tokensieve.udfs.scoring.score_plan import ScorePlan
+from tokensieve.udfs.scoring.scored_rows import Ready, fault_rows, scored_rows
+from tokensieve.udfs.scoring.scorer import Scorer, worker_scorer
 
 AHEAD = 2  # batches that each stage may be ahead of the next
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from udfs.read_shard import PROVENANCE, Faults
-from udfs.scores import binary_array, encode_lengths
-from udfs.scoring.group import Scored
-from udfs.scoring.score_plan import EMPTY, POLICY_TYPE, SAMPLED, SKIPPED, WINDOWED, ScorePlan
-from udfs.text_rows import document_ids, text_hashes
+from tokensieve.udfs.reading.parts import PROVENANCE, Faults
+from tokensieve.udfs.reading.text_rows import document_ids, text_hashes
+from tokensieve.udfs.scores.stored_scores import binary_array, encode_lengths
+from tokensieve.udfs.scoring.batch_group import Scored
+from tokensieve.udfs.scoring.score_plan import EMPTY, POLICY_TYPE, SAMPLED, SKIPPED, WINDOWED, ScorePlan
 
 PROVENANCE_NAMES = tuple(field.name for field in PROVENANCE)
 

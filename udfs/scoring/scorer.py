@@ -10,13 +10,13 @@ from typing import Literal, TypeVar
 
 import pyarrow as pa
 
-from udfs.scoring.backends import BackendName
-from udfs.scoring.cascade import Cascade
-from udfs.scoring.compute import Computing
-from udfs.scoring.group import Request, Scored, groups
-from udfs.scoring.meter import Meter
-from udfs.scoring.shared_pass import load_passes
-from udfs.tokenizer import Tokenized
+from tokensieve.udfs.scoring.backends.backend import BackendName
+from tokensieve.udfs.scoring.batch_group import Request, Scored, groups
+from tokensieve.udfs.scoring.cascade import Cascade
+from tokensieve.udfs.scoring.compute import Computing
+from tokensieve.udfs.scoring.meter import Meter
+from tokensieve.udfs.scoring.shared_pass import load_passes
+from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
 __all__ = ["Request", "Scored", "Scorer", "ScorerSettings", "cuda_name", "worker_scorer"]
 

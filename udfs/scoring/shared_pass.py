@@ -1,10 +1,11 @@
 """One encoder pass and who shares it: policies whose bundles have the same encoder are scored by one back end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from udfs.bundle import Bundle, resolve
-from udfs.scoring.backends import Backend, BackendName, build_backend
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.udfs.bundles.bundle import Bundle, resolve
+from tokensieve.udfs.scoring.backends.backend import Backend, BackendName
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +57,30 @@ def load_passes(
         )
         for members in groups.values()
     )
+
+
+def build_backend(
+    name: BackendName, members: "Sequence[Bundle]", *, device: str, dtype: str, threads: int, token_budget: int
+) -> Backend:
+    """The back end of bundles that share one encoder.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:N`. dtype: `float32` or `bfloat16`.
+        threads: cores for one forward pass on a CPU. token_budget: tokens of the largest pack.
+
+    Raises:
+        ImportError: torch is not installed.
+        ValueError: `compile` for an encoder that is not made of blocks that can be compiled.
+    """
+    if device != "cpu":
+        from tokensieve.udfs.scoring.backends.cuda import CudaBackend
+        from tokensieve.udfs.scoring.backends.halving import Halving
+
+        cuda = CudaBackend(members, device=device, dtype=dtype, compile=name == "compile", token_budget=token_budget)
+        return Halving(cuda)
+    import torch
+
+    from tokensieve.udfs.scoring.backends.torch_packed import TorchPacked
+
+    torch.set_num_threads(threads)
+    return TorchPacked(members, dtype=dtype, compile=name == "compile", token_budget=token_budget)

@@ -1,1 +1,1 @@
-"""The back ends of `udfs.tokenizer`: one file each, and the proof that they are equal."""
+"""The back ends of `udfs.tokenizing.tokenizer`: one file each, and the proof that they are equal."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from udfs.tokenizing.byte_level import pre_tokenizer_steps
-from udfs.tokenizing.tiktoken_ranks import CL100K_PATTERN, O200K_PATTERN, R50K_PATTERN
+from tokensieve.udfs.tokenizing.byte_level import pre_tokenizer_steps
+from tokensieve.udfs.tokenizing.tiktoken_ranks import CL100K_PATTERN, O200K_PATTERN, R50K_PATTERN
 
 _LLAMA3 = (
     r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"""

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from udfs.tokenizing.hugging_face import HuggingFaceJson
-from udfs.tokenizing.texts import BackendUnfit, Encoded, Reference, Texts
+from tokensieve.udfs.tokenizing.hugging_face import HuggingFaceJson
+from tokensieve.udfs.tokenizing.texts import BackendUnfit, Encoded, Reference, Texts
 
 # gigatoken remembers every word that it has seen, without a limit: 88 MB of English cost next to nothing, random
 # letters five bytes a byte. So it is made anew after so many bytes of text, which takes a sixth of a second.

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from udfs.tokenizing.byte_level import byte_alphabet
+from tokensieve.udfs.tokenizing.byte_level import byte_alphabet
 
 PAIRS = {"encoder.json": "vocab.bpe", "vocab.json": "merges.txt"}
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from udfs.tokenizing.byte_level import byte_table, is_plain_byte_level
-from udfs.tokenizing.cuts import are_exact
-from udfs.tokenizing.texts import Encoded, Texts, byte_offsets
+from tokensieve.udfs.tokenizing.byte_level import byte_table, is_plain_byte_level
+from tokensieve.udfs.tokenizing.cuts import are_exact
+from tokensieve.udfs.tokenizing.texts import Encoded, Texts, byte_offsets
 
 # Spark's Python daemon forks its workers. A tokenizer whose threads ran before a fork hangs in the child, and the
 # parallelism is Spark's task slots anyway. A user who sets the variable keeps their choice.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udfs.tokenizing.cuts import cuts
-from udfs.tokenizing.texts import Backend, Encoded, Texts
+from tokensieve.udfs.tokenizing.cuts import cuts
+from tokensieve.udfs.tokenizing.texts import Backend, Encoded, Texts
 
 CALL_BYTES = 4 * 2**20
 PIECE_BYTES = 512 * 2**10

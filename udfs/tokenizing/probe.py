@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from udfs.tokenizing.texts import Backend, Encoded, Texts
+from tokensieve.udfs.tokenizing.texts import Backend, Encoded, Texts
 
 PROBE = (
     "",

@@ -9,10 +9,10 @@ from typing import Any
 
 from tiktoken import Encoding
 
-from udfs.tokenizing.byte_level import byte_alphabet, pre_tokenizer_steps
-from udfs.tokenizing.hugging_face import HuggingFaceJson
-from udfs.tokenizing.texts import BackendUnfit, Encoded, Reference, Texts
-from udfs.tokenizing.tiktoken_ranks import R50K_PATTERN, encode_ordinary
+from tokensieve.udfs.tokenizing.byte_level import byte_alphabet, pre_tokenizer_steps
+from tokensieve.udfs.tokenizing.hugging_face import HuggingFaceJson
+from tokensieve.udfs.tokenizing.texts import BackendUnfit, Encoded, Reference, Texts
+from tokensieve.udfs.tokenizing.tiktoken_ranks import R50K_PATTERN, encode_ordinary
 
 
 class TiktokenBpe:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tiktoken import Encoding
 
-from udfs.tokenizing.texts import Encoded, Texts
+from tokensieve.udfs.tokenizing.texts import Encoded, Texts
 
 _END = "<|endoftext|>"
 R50K_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import JsonValue
 
-from jobs.labelling.claude.request import Request
+from tokensieve.jobs.labelling.claude.request import Request
 
 if TYPE_CHECKING:
     from anthropic.types import Message

@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from jobs.labelling.claude.answers import Check
-from jobs.labelling.claude.config import ClaudeConfig
-from jobs.labelling.claude.estimate import estimate
-from jobs.labelling.claude.fence import Fence
-from jobs.labelling.claude.request import Answer, Canary, Request
-from jobs.labelling.claude.service import ask
-from jobs.labelling.config import LabelConfig, section
-from jobs.policies import PolicyDefinition, load_definition
+from tokensieve.jobs.config.claude import ClaudeConfig
+from tokensieve.jobs.config.labelling import LabelConfig, section
+from tokensieve.jobs.labelling.claude.answers import Check
+from tokensieve.jobs.labelling.claude.estimate import estimate
+from tokensieve.jobs.labelling.claude.fence import Fence
+from tokensieve.jobs.labelling.claude.request import Answer, Canary, Request
+from tokensieve.jobs.labelling.claude.service import ask
+from tokensieve.jobs.policies.definition import PolicyDefinition, load_definition
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,28 +2,39 @@
 
 A batch is paid when it is created, so exactly that call is never repeated blindly: the intent is in the ledger first,
 and after a lost reply the server is asked what it has (recovery.py). One polling loop serves all open batches.
+
+The words for a request that does not fit the budget: what is left, what is needed, how to go on.
 """
 
 import json
+import math
 import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jobs.labelling.claude import drift
-from jobs.labelling.claude.budget import over_budget
-from jobs.labelling.claude.client import TRIES, explained, never_sent, passing, wait_seconds
-from jobs.labelling.claude.cost import most
-from jobs.labelling.claude.errors import ApiError, BatchError, CanaryError
-from jobs.labelling.claude.ledger import BatchRow, Entry, Outcome
-from jobs.labelling.claude.ledger_file import batch_name
-from jobs.labelling.claude.message import body
-from jobs.labelling.claude.recovery import download, recover, retrieve, size
-from jobs.labelling.claude.task import Task
+from tokensieve.jobs.labelling.claude import canaries
+from tokensieve.jobs.labelling.claude.client import (
+    TRIES,
+    ApiError,
+    BatchError,
+    BudgetError,
+    CanaryError,
+    explained,
+    never_sent,
+    passing,
+    wait_seconds,
+)
+from tokensieve.jobs.labelling.claude.cost import most
+from tokensieve.jobs.labelling.claude.ledger_file import BatchRow, Entry, Outcome, batch_name
+from tokensieve.jobs.labelling.claude.lost_batches import download, recover, retrieve, size
+from tokensieve.jobs.labelling.claude.request import body
+from tokensieve.jobs.labelling.claude.task import Task
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, APIError
     from anthropic.types.messages import MessageBatchIndividualResponse as Result
+
 
 Sent = tuple[Entry, dict[str, Any]]
 
@@ -94,7 +105,7 @@ def _fill(task: Task, name: str) -> tuple[list[Sent], float]:
     config, left = task.config, task.left()
     sent: list[Sent] = []
     reserved, bytes_, held = 0.0, 0, 0
-    for entry, request in drift.mixed(task, name, task.ledger.todo(config.batch_requests)):
+    for entry, request in canaries.mixed(task, name, task.ledger.todo(config.batch_requests)):
         params, bound = body(request, config), most(request, config, task.price, batch=True)
         reserved, bytes_ = reserved + bound, bytes_ + len(json.dumps(params)) + len(entry.key) + 64
         if reserved > left:  # what holds more canaries than requests is not worth its price
@@ -139,7 +150,7 @@ def _collect(task: Task, client: "Anthropic", row: BatchRow, server_id: str) -> 
     outcomes = [_outcome(task, one, expected[one.custom_id]) for one in results if one.custom_id in expected]
     correct = [one.correct for one in outcomes if one.correct is not None]
     answers = sum(one.state == "done" and expected[one.key] is None for one in outcomes)
-    failed = drift.failure(task, row.name, correct, expected, answers)
+    failed = canaries.failure(task, row.name, correct, expected, answers)
     task.ledger.close_batch(row.name, outcomes, "suspect" if failed else "accepted", failed)
     task.report()
     _raise_for(row, failed, [one.result.type for one in results], outcomes)
@@ -191,3 +202,19 @@ def _check_patience(task: Task, row: BatchRow) -> None:
 
 def _mixed_up(sent: list[Sent], name: str) -> list[Sent]:
     return random.Random(name).sample(sent, len(sent))
+
+
+def over_budget(task: Task, needed: float, *, batch: bool) -> BudgetError:
+    """The error for a request that may cost `needed` dollars, with the canaries before it, when fewer are left."""
+    spent, reserved = task.ledger.money()
+    waiting = [task.requests[key] for key in task.ledger.waiting()]
+    count = canaries.number(len(waiting), len(task.canaries), task.config)
+    asked = [*waiting, *(task.canaries[at % len(task.canaries)].request for at in range(count))]
+    bound = max(sum(most(one, task.config, task.price, batch=batch) for one in asked), needed)
+    enough = math.ceil(100 * (spent + reserved + bound)) / 100
+    return BudgetError(
+        f"claude.budget_usd is ${task.config.budget_usd:.4f}: ${spent:.4f} is spent and ${reserved:.4f} reserved, and "
+        f"the next request may cost ${needed:.4f}, so it was not sent. {len(waiting):,} requests wait, which cost at "
+        f"most ${bound:.4f}: set claude.budget_usd={enough:.2f} and run the same command again; what was answered is "
+        "kept and not paid again"
+    )

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import JsonValue
 
-from jobs.labelling.claude.answers import Check
-from jobs.labelling.claude.fence import clean
-from jobs.labelling.claude.request import Answer, Request
-from jobs.labelling.claude.settings import SentencesConfig
-from udfs.labels import DocumentLabels
-from udfs.sentences import sentence_spans, split
+from tokensieve.jobs.config.claude import SentencesConfig
+from tokensieve.jobs.labelling.claude.answers import Check
+from tokensieve.jobs.labelling.claude.fence import clean
+from tokensieve.jobs.labelling.claude.request import Answer, Request
+from tokensieve.udfs.labels.labels import DocumentLabels
+from tokensieve.udfs.labels.sentences import sentence_spans, split
 
 FORGET, KEEP, UNKNOWN = 1, 0, -1  # what is known of a sentence
 

@@ -2,18 +2,20 @@
 
 The client never retries what costs money: its own retry would hide a lost reply, after which nobody knows what was
 paid. What is retried, and how it is counted, stands in batches.py and direct.py; reading is retried by the client.
+
+What can go wrong between us and Claude. Each stops the verb; what was answered until then stays in the ledger.
 """
 
 import os
 import random
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import ConfigError, InputError
-from jobs.labelling.claude.config import ClaudeConfig
-from jobs.labelling.claude.errors import ApiError
+from tokensieve.jobs.config.claude import ClaudeConfig
+from tokensieve.jobs.errors import ConfigError, InputError, VerbError
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, APIError, APIStatusError
+
 
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
 TRIES = 8
@@ -59,6 +61,10 @@ def open_client(config: ClaudeConfig) -> "Anthropic":
     return Anthropic(**arguments)
 
 
+class ApiError(VerbError):
+    """The API refuses or cannot be reached: a wrong key, an unknown model, no connection."""
+
+
 def explained(error: "APIError") -> ApiError:
     """An error of the client as one that says what to do."""
     from anthropic import APIStatusError
@@ -92,3 +98,19 @@ def wait_seconds(error: "APIError", tried: int) -> float:
         return min(max(float(asked), 0.0), 2 * _LONGEST_WAIT)
     except ValueError:  # absent, or a date
         return min(0.5 * 2**tried, _LONGEST_WAIT) * random.uniform(0.75, 1.0)
+
+
+class BatchError(VerbError):
+    """A batch does not come to an end, was cancelled, or is gone from the server."""
+
+
+class BudgetError(VerbError):
+    """The next request could cross `claude.budget_usd`; it was not sent."""
+
+
+class CanaryError(VerbError):
+    """Too many requests of known answer were answered wrongly; the answers that came with them are not used."""
+
+
+class LedgerError(VerbError):
+    """The ledger is in use by another process, damaged, or of another version."""

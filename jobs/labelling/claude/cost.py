@@ -2,14 +2,17 @@
 
 The bound is what is reserved: one token per byte is never exceeded, so the budget holds whatever the texts are. The
 price of that safety: reservations are about 2.5 times the true cost, and a tight budget is spent in several batches.
+
+What a model costs. `conf/prices/claude.yaml` has the published prices; `claude.prices` in a project wins over it.
 """
 
 import json
 import math
+from collections.abc import Mapping
 
-from jobs.labelling.claude.config import ClaudeConfig
-from jobs.labelling.claude.prices import Price
-from jobs.labelling.claude.request import Request
+from tokensieve.jobs.config.claude import ClaudeConfig, Price, PriceTable
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.jobs.labelling.claude.request import Request
 
 # Bytes per token of English prose: the API's documentation counts 2.5 million characters in a million tokens of its
 # newest tokenizer; older ones make fewer tokens.
@@ -32,3 +35,19 @@ def likely_input(request: Request) -> int:
 
 def _bytes(request: Request) -> int:
     return sum(len(part.encode()) for part in (request.system, request.user, json.dumps(request.schema)))
+
+
+def price_of(model: str, own: Mapping[str, Price]) -> Price:
+    """The price of a model. Raises ConfigError for one without: an unknown price would make the budget a lie."""
+    from tokensieve.jobs.config.load import load_section
+
+    if model in own:
+        return own[model]
+    table = load_section(PriceTable, "prices/claude")
+    if model not in table.models:
+        raise ConfigError(
+            f"claude.model: no price is known for {model!r} (known as of {table.as_of}: {', '.join(table.models)}); "
+            f"give it as claude.prices.{model} with the keys input, output, cache_write, cache_read (USD per million "
+            "tokens), or choose another model"
+        )
+    return table.models[model]

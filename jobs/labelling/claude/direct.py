@@ -10,17 +10,23 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import VerbError
-from jobs.labelling.claude import drift
-from jobs.labelling.claude.batches import canary_error
-from jobs.labelling.claude.budget import over_budget
-from jobs.labelling.claude.client import TRIES, explained, never_sent, passing, settings, wait_seconds
-from jobs.labelling.claude.cost import most
-from jobs.labelling.claude.errors import ApiError, BudgetError
-from jobs.labelling.claude.ledger import Outcome
-from jobs.labelling.claude.ledger_file import batch_name
-from jobs.labelling.claude.message import body
-from jobs.labelling.claude.task import Task
+from tokensieve.jobs.errors import VerbError
+from tokensieve.jobs.labelling.claude import canaries
+from tokensieve.jobs.labelling.claude.batches import canary_error, over_budget
+from tokensieve.jobs.labelling.claude.client import (
+    TRIES,
+    ApiError,
+    BudgetError,
+    explained,
+    never_sent,
+    passing,
+    settings,
+    wait_seconds,
+)
+from tokensieve.jobs.labelling.claude.cost import most
+from tokensieve.jobs.labelling.claude.ledger_file import Outcome, batch_name
+from tokensieve.jobs.labelling.claude.request import body
+from tokensieve.jobs.labelling.claude.task import Task
 
 if TYPE_CHECKING:
     from anthropic import APIError, AsyncAnthropic
@@ -60,14 +66,14 @@ async def _ask(task: Task, only_unfinished: bool) -> None:
                 await _chunk(task, client, row.name)
         while not only_unfinished and (keys := task.ledger.todo(CHUNK)):
             name = batch_name()
-            task.ledger.intend(name, "direct", [entry for entry, _ in drift.mixed(task, name, keys)])
+            task.ledger.intend(name, "direct", [entry for entry, _ in canaries.mixed(task, name, keys)])
             await _chunk(task, client, name)
 
 
 async def _chunk(task: Task, client: "AsyncAnthropic", name: str) -> None:
     """Asks all of a chunk that waits, then holds its answers to its canaries."""
     waiting = task.ledger.members(name, "todo")
-    task.ledger.release(key for key in waiting if drift.request_of(task, key) is None)
+    task.ledger.release(key for key in waiting if canaries.request_of(task, key) is None)
     while members := task.ledger.members(name, "todo"):
         go, gate = _Pass(), asyncio.Semaphore(task.config.concurrency)
         order = random.Random(name).sample(sorted(members), len(members))
@@ -86,7 +92,7 @@ async def _one(
     """Asks one request of a chunk, unless the pass has been stopped."""
     from anthropic import APIConnectionError, APIError
 
-    request = drift.request_of(task, key)
+    request = canaries.request_of(task, key)
     assert request is not None  # the others were released
     async with gate:
         if go.stopped:
@@ -149,7 +155,7 @@ def _turned_away(task: Task, key: str, error: "APIError", go: _Pass) -> None:
 def _close(task: Task, name: str) -> None:
     expected = task.ledger.members(name)
     answers = sum(one is None for one in task.ledger.members(name, "done").values())
-    failed = drift.failure(task, name, task.ledger.judged(name), expected, answers)
+    failed = canaries.failure(task, name, task.ledger.judged(name), expected, answers)
     task.ledger.close_batch(name, [], "suspect" if failed else "accepted", failed)
     task.report()
     if failed:

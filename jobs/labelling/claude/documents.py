@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.labelling.claude.asker import Asker, any_answer, states
-from jobs.labelling.claude.canaries import document_canaries
-from jobs.labelling.claude.fence import FenceError, clean
-from jobs.labelling.claude.prompts import DOCUMENT, document, is_forget
-from jobs.labelling.claude.request import Answer, Request
-from jobs.labelling.claude.sample import sample
-from jobs.labelling.claude.text_labels import noted, publish
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.documents import documents
-from udfs.labels import DocumentLabels, unknown
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.labelling.claude.asker import Asker, any_answer, states
+from tokensieve.jobs.labelling.claude.canaries import document_canaries
+from tokensieve.jobs.labelling.claude.fence import FenceError, clean
+from tokensieve.jobs.labelling.claude.prompts import DOCUMENT, document, is_forget
+from tokensieve.jobs.labelling.claude.request import Answer, Request
+from tokensieve.jobs.labelling.claude.text_labels import noted, publish, sample
+from tokensieve.jobs.labelling.documents import documents
+from tokensieve.udfs.labels.labels import DocumentLabels, unknown
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.labelling.claude import drift
-from jobs.labelling.claude.config import ClaudeConfig
-from jobs.labelling.claude.cost import likely_input, most
-from jobs.labelling.claude.ledger import Ledger
-from jobs.labelling.claude.message import labeller
-from jobs.labelling.claude.prices import price_of
-from jobs.labelling.claude.request import Canary, Request
+from tokensieve.jobs.config.claude import ClaudeConfig
+from tokensieve.jobs.labelling.claude.canaries import number as canaries_for
+from tokensieve.jobs.labelling.claude.cost import likely_input, most, price_of
+from tokensieve.jobs.labelling.claude.ledger import Ledger
+from tokensieve.jobs.labelling.claude.request import Canary, Request, labeller
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +70,7 @@ def estimate(
             spent, reserved = book.money()
     new = [request for key, request in by_key.items() if key not in answered | under_way]
     batch = in_batches(config, len(new))
-    extra = [canaries[at % len(canaries)].request for at in range(drift.number(len(new), len(canaries), config))]
+    extra = [canaries[at % len(canaries)].request for at in range(canaries_for(len(new), len(canaries), config))]
     # Each request at its own rate: a long prompt may be dearer.
     tokens = [(likely_input(one), one.max_tokens + config.thinking_tokens) for one in [*new, *extra]]
     return Estimate(

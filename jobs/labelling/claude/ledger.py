@@ -14,8 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from jobs.labelling.claude.ledger_file import BatchRow, Entry, Outcome
-from jobs.labelling.claude.ledger_reader import LedgerReader
+from tokensieve.jobs.labelling.claude.ledger_file import BatchRow, Entry, LedgerReader, Outcome
 
 __all__ = ["BatchRow", "Entry", "Ledger", "Outcome"]
 

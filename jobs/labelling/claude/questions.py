@@ -9,16 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.errors import ConfigError, InputError
-from jobs.labelling.claude.asker import Asker, any_answer, states
-from jobs.labelling.claude.canaries import question_canaries
-from jobs.labelling.claude.fence import FenceError
-from jobs.labelling.claude.flags import flags
-from jobs.labelling.claude.prompts import is_forget, question
-from jobs.labelling.claude.request import Answer, Request
-from jobs.labelling.claude.settings import QuestionsConfig
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.files import write_table
+from tokensieve.jobs.config.claude import QuestionsConfig
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.labelling.claude.asker import Asker, any_answer, states
+from tokensieve.jobs.labelling.claude.canaries import question_canaries
+from tokensieve.jobs.labelling.claude.fence import FenceError, flags
+from tokensieve.jobs.labelling.claude.prompts import is_forget, question
+from tokensieve.jobs.labelling.claude.request import Answer, Request
+from tokensieve.jobs.labelling.documents import write_table
 
 QUESTION_SCHEMA = pa.schema(
     [

@@ -2,29 +2,34 @@
 
 All sentences of a document stand numbered in one request. A few documents are asked about sentence by sentence too;
 where the two ways disagree too often, the verb fails before it asks about the rest.
+
+Do sentences asked about together get the labels that they get alone? Asked of a few documents before all others.
+
+A joint prompt is about n times cheaper and may shift labels; this measures by how much, before the money is spent.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.labelling.claude import prompts
-from jobs.labelling.claude.asker import Asker, states
-from jobs.labelling.claude.canaries import sentence_canaries
-from jobs.labelling.claude.chunks import FORGET, KEEP, UNKNOWN, Chunk, Sentences, chunks, in_range, pick, put
-from jobs.labelling.claude.fence import FenceError, cap
-from jobs.labelling.claude.request import Answer, Request
-from jobs.labelling.claude.sample import sample
-from jobs.labelling.claude.sentence_check import Agreement
-from jobs.labelling.claude.text_labels import noted, publish
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.documents import documents
-from udfs.labels import DocumentLabels
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.errors import VerbError
+from tokensieve.jobs.labelling.claude import prompts
+from tokensieve.jobs.labelling.claude.asker import Asker, states
+from tokensieve.jobs.labelling.claude.canaries import sentence_canaries
+from tokensieve.jobs.labelling.claude.chunks import FORGET, KEEP, UNKNOWN, Chunk, Sentences, chunks, in_range, pick, put
+from tokensieve.jobs.labelling.claude.fence import FenceError, cap
+from tokensieve.jobs.labelling.claude.request import Answer, Request
+from tokensieve.jobs.labelling.claude.text_labels import noted, publish, sample
+from tokensieve.jobs.labelling.documents import documents, write_json
+from tokensieve.udfs.labels.labels import DocumentLabels
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
 
 NAME = "claude-sentences"
 
@@ -99,6 +104,54 @@ def _ask(asker: Asker, found: list[_Document], more: list[Request] | None = None
     return answers
 
 
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Sentences by what was said of them together and alone; `unanswered` had no answer in one of the two ways."""
+
+    documents: int
+    both: int
+    joint_only: int
+    single_only: int
+    neither: int
+    unanswered: int
+
+    @property
+    def compared(self) -> int:
+        return self.both + self.joint_only + self.single_only + self.neither
+
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's kappa; 1 where both ways say the same of all sentences, None where there is nothing to compare."""
+        if not self.compared:
+            return None
+        joint = (self.both + self.joint_only) / self.compared
+        single = (self.both + self.single_only) / self.compared
+        agreed = (self.both + self.neither) / self.compared
+        chance = joint * single + (1 - joint) * (1 - single)
+        return 1.0 if agreed == 1 else (agreed - chance) / (1 - chance)
+
+    def report(self, file: Path, floor: float, **made_by: str) -> None:
+        """Writes the counts as JSON."""
+        names = ("documents", "both", "joint_only", "single_only", "neither", "unanswered")
+        counts = {name: getattr(self, name) for name in names}
+        write_json(file, {**made_by, **counts, "kappa": self.kappa, "floor": floor})
+
+    def refuse_below(self, floor: float, file: Path) -> None:
+        """Raises AgreementError below the floor, and where sentences were asked about but none can be compared."""
+        if self.kappa is None and self.unanswered:
+            raise AgreementError(
+                f"none of the {self.unanswered} sentences of the check was answered both together and alone ({file}); "
+                "see the refusals in the ledger, or set claude.sentences.check_documents=0 to label without the check"
+            )
+        if self.kappa is not None and self.kappa < floor:
+            raise AgreementError(
+                f"sentences asked about together and alone agree with kappa {self.kappa:.3f}, below "
+                f"claude.sentences.kappa_floor={floor}: of {self.compared} sentences {self.joint_only} are to be "
+                f"forgotten only when asked together, {self.single_only} only when asked alone ({file}); ask about "
+                "fewer at a time (claude.sentences.max_characters, max_sentences), or mend the policy's examples"
+            )
+
+
 def _check(asker: Asker, checked: list[_Document]) -> Agreement:
     """Asks about documents together and alone."""
     singles = [(one, at, request) for one in checked for at, request in _singles(asker, one)]
@@ -130,3 +183,7 @@ def _singles(asker: Asker, document: _Document) -> Iterator[tuple[int, Request]]
         except FenceError:  # one sentence fewer in the check
             continue
         yield at, request
+
+
+class AgreementError(VerbError):
+    """Joint and single answers about the same sentences differ too much; nothing was labelled."""

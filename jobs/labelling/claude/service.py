@@ -11,20 +11,18 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from jobs.errors import ConfigError
-from jobs.labelling.claude.answers import Check, check_schema, wrong
-from jobs.labelling.claude.batches import ask_in_batches, canary_error, collect_one
-from jobs.labelling.claude.client import open_client
-from jobs.labelling.claude.config import ClaudeConfig
-from jobs.labelling.claude.direct import ask_directly
-from jobs.labelling.claude.errors import LedgerError
-from jobs.labelling.claude.estimate import Estimate, estimate, in_batches
-from jobs.labelling.claude.ledger import Ledger
-from jobs.labelling.claude.message import labeller
-from jobs.labelling.claude.prices import price_of
-from jobs.labelling.claude.recovery import recover
-from jobs.labelling.claude.request import Answer, Canary, Request
-from jobs.labelling.claude.task import Progress, Task
+from tokensieve.jobs.config.claude import ClaudeConfig
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.jobs.labelling.claude.answers import Check, check_schema, wrong
+from tokensieve.jobs.labelling.claude.batches import ask_in_batches, canary_error, collect_one
+from tokensieve.jobs.labelling.claude.client import LedgerError, open_client
+from tokensieve.jobs.labelling.claude.cost import price_of
+from tokensieve.jobs.labelling.claude.direct import ask_directly
+from tokensieve.jobs.labelling.claude.estimate import Estimate, estimate, in_batches
+from tokensieve.jobs.labelling.claude.ledger import Ledger
+from tokensieve.jobs.labelling.claude.lost_batches import recover
+from tokensieve.jobs.labelling.claude.request import Answer, Canary, Request, labeller
+from tokensieve.jobs.labelling.claude.task import Progress, Task
 
 __all__ = ["Estimate", "ask", "estimate", "to_stderr"]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.labelling.claude.answers import Check, read, wrong
-from jobs.labelling.claude.config import ClaudeConfig
-from jobs.labelling.claude.ledger import Ledger, Outcome
-from jobs.labelling.claude.prices import Price
-from jobs.labelling.claude.request import Canary, Request
+from tokensieve.jobs.config.claude import ClaudeConfig, Price
+from tokensieve.jobs.labelling.claude.answers import Check, read, wrong
+from tokensieve.jobs.labelling.claude.ledger import Ledger
+from tokensieve.jobs.labelling.claude.ledger_file import Outcome
+from tokensieve.jobs.labelling.claude.request import Canary, Request
 
 if TYPE_CHECKING:
     from anthropic.types import Message

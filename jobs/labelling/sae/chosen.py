@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from jobs.errors import InputError
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.sae.config import SaeConfig
-from jobs.labelling.sae.inputs import latent_ids
-from jobs.policies import load_definition
-from udfs.sae.slice import SaeError
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.config.sae import SaeConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.sae.inputs import latent_ids
+from tokensieve.jobs.policies.definition import load_definition
+from tokensieve.udfs.sae.slice import SaeError
 
 if TYPE_CHECKING:
-    from udfs.sae.slice import SaeSlice
+    from tokensieve.udfs.sae.slice import SaeSlice
 
 
 def chosen_latents(config: LabelConfig, sae: SaeConfig, kept: "SaeSlice") -> tuple[tuple[int, ...], str]:

@@ -11,26 +11,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.errors import InputError
-from jobs.labelling.claude.asker import Asker
-from jobs.labelling.claude.fence import cap, clean
-from jobs.labelling.claude.latent_prompts import DESCRIBE, DETECT, LONGEST, describe
-from jobs.labelling.claude.request import Request
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.files import write_table
-from jobs.labelling.sae.explanations import (
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.claude.asker import Asker
+from tokensieve.jobs.labelling.claude.fence import cap, clean
+from tokensieve.jobs.labelling.claude.request import Request
+from tokensieve.jobs.labelling.documents import write_table
+from tokensieve.jobs.labelling.sae.explanations import (
     Description,
     Windows,
     detection_requests,
     detection_windows,
     score_by_windows,
 )
-from jobs.labelling.sae.groups import Entry, Group, ask_groups, grouped, requests
-from jobs.labelling.sae.inputs import contexts_table
-from jobs.labelling.sae.latent_contexts import Context, by_latent, held_out
-from jobs.labelling.sae.neuronpedia import read_export
-from udfs.sae.contexts import read_contexts
-from udfs.sae.slice import SaeError
+from tokensieve.jobs.labelling.sae.groups import Entry, Group, ask_groups, grouped, requests
+from tokensieve.jobs.labelling.sae.inputs import contexts_table
+from tokensieve.jobs.labelling.sae.latent_contexts import Context, by_latent, held_out
+from tokensieve.jobs.labelling.sae.latent_prompts import DESCRIBE, DETECT, LONGEST, describe
+from tokensieve.jobs.labelling.sae.neuronpedia import read_export
+from tokensieve.udfs.sae.contexts import read_contexts
+from tokensieve.udfs.sae.slice import SaeError
 
 DESCRIPTION_SCHEMA = pa.schema(
     [

@@ -7,11 +7,11 @@ the balanced accuracy of what it names is the score: 0.5 for an explanation that
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from jobs.labelling.claude.asker import Asker
-from jobs.labelling.claude.latent_prompts import detect
-from jobs.labelling.claude.request import Request
-from jobs.labelling.sae.groups import Entry, Group, ask_groups, grouped, requests
-from jobs.labelling.sae.latent_contexts import Context, foils, held_out, shuffled
+from tokensieve.jobs.labelling.claude.asker import Asker
+from tokensieve.jobs.labelling.claude.request import Request
+from tokensieve.jobs.labelling.sae.groups import Entry, Group, ask_groups, grouped, requests
+from tokensieve.jobs.labelling.sae.latent_contexts import Context, foils, held_out, shuffled
+from tokensieve.jobs.labelling.sae.latent_prompts import detect
 
 Windows = list[tuple[Context, bool]]  # each with whether the latent is active on it
 

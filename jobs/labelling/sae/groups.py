@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from jobs.labelling.claude.asker import Asker
-from jobs.labelling.claude.fence import FenceError
-from jobs.labelling.claude.latent_prompts import entries
-from jobs.labelling.claude.request import Canary, Request
+from tokensieve.jobs.labelling.claude.asker import Asker
+from tokensieve.jobs.labelling.claude.fence import FenceError
+from tokensieve.jobs.labelling.claude.request import Canary, Request
+from tokensieve.jobs.labelling.sae.latent_prompts import entries
 
 Entry = dict[str, Any]
 

@@ -2,18 +2,24 @@
 
 The tables `sae/stats` and `sae/contexts` are Parquet whatever `tables.format` says, for `describe` and `select` read
 them without Spark.
+
+The settings that SAE tasks get, made on the driver, where a model that does not fit the SAE is refused at once.
 """
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from jobs.errors import InputError
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.sae.config import SaeConfig
-from jobs.tables import Table
-from udfs.sae.slice import SaeError, SaeSlice
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.config.sae import SaeConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.tables.table import Table
+from tokensieve.udfs.sae.slice import SaeError, SaeSlice
+
+if TYPE_CHECKING:
+    from tokensieve.udfs.sae.latents import LatentSettings
 
 
 def slice_path(config: LabelConfig, sae: SaeConfig) -> Path:
@@ -62,3 +68,41 @@ def stats_table(config: LabelConfig) -> Table:
 def contexts_table(config: LabelConfig) -> Table:
     """Top contexts per latent (udfs/sae/contexts.py)."""
     return config.tables.table("sae/contexts", "parquet")
+
+
+def latent_settings(
+    config: LabelConfig, sae: SaeConfig, kept: SaeSlice, latents: tuple[int, ...] | None
+) -> "LatentSettings":
+    """What a task loads. Raises InputError: torch or transformers missing, no such model, a model that does not fit."""
+    if sae.revision is None and not Path(sae.model).is_dir():
+        raise InputError(
+            f"sae.model: {sae.model!r} is no folder here; for a model on the hub set sae.revision to its commit"
+        )
+    try:
+        from tokensieve.udfs.sae.latents import LatentSettings
+        from tokensieve.udfs.sae.model import ModelSettings, check_fit, model_config, model_identity
+
+        model = str(Path(sae.model).absolute()) if Path(sae.model).is_dir() else sae.model
+        check_fit(sae.model, model_config(model, sae.revision), kept.spec)
+        identity = model_identity(model, sae.revision)
+    except ImportError as error:
+        raise InputError(f"{error.name} is not installed here; pip install 'tokensieve[transformers]'") from error
+    except SaeError as error:
+        raise InputError(f"sae.model: {error}") from error
+    return LatentSettings(
+        slice_path=str(slice_path(config, sae)),
+        slice_id=kept.slice_id,
+        latents=latents,
+        model=ModelSettings(
+            model=model,
+            revision=sae.revision,
+            identity=identity,
+            device=sae.device,
+            dtype=sae.dtype,
+            attention=sae.attention,
+            window=sae.window,
+            margin=sae.margin,
+            token_budget=sae.token_budget,
+            threads=sae.threads_per_task,
+        ),
+    )

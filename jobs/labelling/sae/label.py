@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.errors import InputError
-from jobs.labelling.config import LabelConfig, section
-from jobs.labelling.label_set import in_arrow, label_batch, label_frame, label_table, read_labels
-from jobs.labelling.sae.chosen import chosen_latents, vote_weights
-from jobs.labelling.sae.config import SaeConfig
-from jobs.labelling.sae.inputs import load_slice, stats_table
-from jobs.labelling.sae.plan import latent_settings
-from udfs.labels import label_rows
-from udfs.sae.slice import SaeError, SaeSlice
-from udfs.sae.statistics import Statistics
+from tokensieve.jobs.config.labelling import LabelConfig, section
+from tokensieve.jobs.config.sae import SaeConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.label_set import in_arrow, label_batch, label_frame, label_table, read_labels
+from tokensieve.jobs.labelling.sae.chosen import chosen_latents, vote_weights
+from tokensieve.jobs.labelling.sae.inputs import latent_settings, load_slice, stats_table
+from tokensieve.udfs.labels.labels import label_rows
+from tokensieve.udfs.sae.slice import SaeError, SaeSlice
+from tokensieve.udfs.sae.statistics import Statistics
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from udfs.sae.latents import LatentSettings
-    from udfs.sae.seeds import SeedRule
+    from tokensieve.udfs.sae.latents import LatentSettings
+    from tokensieve.udfs.sae.seeds import SeedRule
 
 # What decides how labels follow from activations; the rest of the section says how activations are computed.
 _RULE_KEYS = {"rule", "k", "min_latents", "propagate", "cross_check", "dtype", "attention", "window", "margin"}
@@ -34,7 +33,7 @@ def run(config: LabelConfig, spark: "SparkSession") -> dict[str, Any]:
 
     Raises InputError: no slice, statistics or latents, or those of another slice, model or policy; BalanceError.
     """
-    from udfs.sae.label_texts import LabelPlan, label_texts
+    from tokensieve.udfs.sae.label_texts import LabelPlan, label_texts
 
     sae = section(config, "sae", SaeConfig)
     kept = load_slice(config, sae)
@@ -55,7 +54,7 @@ def run(config: LabelConfig, spark: "SparkSession") -> dict[str, Any]:
 
 def seed_rule(sae: SaeConfig, statistics: Statistics, latents: tuple[int, ...]) -> "SeedRule":
     """The rule of the section for these latents. Raises InputError: no statistics, no weight, too few votes."""
-    from udfs.sae.seeds import SeedRule
+    from tokensieve.udfs.sae.seeds import SeedRule
 
     try:
         threshold_K = statistics.where(latents).thresholds(sae.rule, sae.k)
@@ -99,7 +98,7 @@ def _labelled(config: LabelConfig, spark: "SparkSession", sae: SaeConfig, label:
         return lambda frame: in_arrow(frame, label)
     from pyspark.sql import functions as F
 
-    from udfs.sae.cross_check import OTHER, cross_check
+    from tokensieve.udfs.sae.cross_check import OTHER, cross_check
 
     name = sae.cross_check
     other = read_labels(config, spark, name).select(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import InputError
+from tokensieve.jobs.errors import InputError
 
 
 def read_export(path: str) -> dict[int, str]:

@@ -11,17 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.errors import InputError
-from jobs.labelling.claude.asker import Asker
-from jobs.labelling.claude.canaries import latent_canaries
-from jobs.labelling.claude.prompts import LATENT, LatentQuestion, is_forget, latents
-from jobs.labelling.claude.request import Request
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.files import write_json
-from jobs.labelling.sae.describe import read_latents
-from jobs.labelling.sae.groups import Group, ask_groups, grouped, requests
-from jobs.labelling.sae.inputs import contexts_table
-from jobs.labelling.sae.latent_contexts import Context
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.claude.asker import Asker
+from tokensieve.jobs.labelling.claude.canaries import latent_canaries
+from tokensieve.jobs.labelling.claude.prompts import LATENT, LatentQuestion, is_forget, latents
+from tokensieve.jobs.labelling.claude.request import Request
+from tokensieve.jobs.labelling.documents import write_json
+from tokensieve.jobs.labelling.sae.describe import read_latents
+from tokensieve.jobs.labelling.sae.groups import Group, ask_groups, grouped, requests
+from tokensieve.jobs.labelling.sae.inputs import contexts_table
+from tokensieve.jobs.labelling.sae.latent_contexts import Context
 
 
 def run(config: LabelConfig) -> dict[str, Any]:

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from jobs.errors import BalanceError, InputError
-from jobs.labelling.config import LabelConfig, section
-from jobs.labelling.documents import Documents, documents
-from jobs.labelling.sae.config import SaeConfig
-from jobs.labelling.sae.inputs import contexts_table, load_slice, stats_table
-from jobs.labelling.sae.plan import latent_settings
-from jobs.policies import content_id
-from jobs.scoring.scan import spark_schema
-from jobs.tables import Commit, Table
-from udfs.sae.contexts import CONTEXT_SCHEMA, ContextSettings
-from udfs.sae.slice import SaeSlice
-from udfs.sae.statistics import STATISTICS_SCHEMA
+from tokensieve.jobs.config.labelling import LabelConfig, section
+from tokensieve.jobs.config.sae import SaeConfig
+from tokensieve.jobs.errors import BalanceError, InputError
+from tokensieve.jobs.labelling.documents import Documents, documents
+from tokensieve.jobs.labelling.sae.inputs import contexts_table, latent_settings, load_slice, stats_table
+from tokensieve.jobs.source.scan import spark_schema
+from tokensieve.jobs.tables.table import Commit, Table
+from tokensieve.udfs.files.content_id import content_id
+from tokensieve.udfs.sae.contexts import CONTEXT_SCHEMA, ContextSettings
+from tokensieve.udfs.sae.slice import SaeSlice
+from tokensieve.udfs.sae.statistics import STATISTICS_SCHEMA
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from udfs.sae.latents import LatentSettings
+    from tokensieve.udfs.sae.latents import LatentSettings
 
 
 def run(config: LabelConfig, spark: "SparkSession") -> dict[str, Any]:
@@ -41,7 +40,7 @@ def run(config: LabelConfig, spark: "SparkSession") -> dict[str, Any]:
 
 
 def _collector(sae: SaeConfig, settings: "LatentSettings") -> Any:
-    from udfs.sae.collect import collect
+    from tokensieve.udfs.sae.collect import collect
 
     return partial(collect, settings, ContextSettings(limit=sae.contexts, reach=sae.context_bytes))
 
@@ -49,7 +48,7 @@ def _collector(sae: SaeConfig, settings: "LatentSettings") -> Any:
 def _write(config: LabelConfig, spark: "SparkSession", source: Documents, collector: Any, wanted: Commit) -> None:
     from pyspark import StorageLevel
 
-    from udfs.sae.collect import PASS_SCHEMA
+    from tokensieve.udfs.sae.collect import PASS_SCHEMA
 
     sae = section(config, "sae", SaeConfig)
     found = source.frame.mapInArrow(collector, schema=spark_schema(PASS_SCHEMA)).persist(StorageLevel.DISK_ONLY)
@@ -83,7 +82,7 @@ def _balanced(found: "DataFrame", expected: int, table: Table) -> dict[str, int]
 
 def _merged(found: "DataFrame", kept: SaeSlice) -> pa.Table:
     """One row a latent. Sums of floats depend on their order, so the order is the content's."""
-    from udfs.sae.collect import PART_SCHEMA, merge_parts
+    from tokensieve.udfs.sae.collect import PART_SCHEMA, merge_parts
 
     parts = found.where("part is not null").select(*PART_SCHEMA.names).repartition(1).sortWithinPartitions("part")
     merge = partial(merge_parts, tuple(kept.latent_id_K.tolist()))

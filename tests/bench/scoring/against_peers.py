@@ -9,17 +9,17 @@ from functools import partial
 
 import numpy as np
 
-from jobs.scoring.cascade import CascadeConfig
 from tests.bench.report import median
 from tests.bench.scoring import peers
 from tests.bench.scoring.classifiers import MARGIN, POLICY, WINDOW, Work, gemm_flops, settings
 from tests.bench.scoring.ours import Scan, scan
 from tests.bench.scoring.runs import Found, Run, in_turns, per_cpu_s, ratio, timed
 from tests.bench.scoring.sample import ROW, Corpus, texts
-from udfs.bundle import Bundle
-from udfs.scores import quantize_logits
-from udfs.scoring.packing import windows
-from udfs.scoring.scorer import Scorer
+from tokensieve.jobs.config.score import CascadeConfig
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.packing.windows import windows
+from tokensieve.udfs.scores.stored_scores import quantize_logits
+from tokensieve.udfs.scoring.scorer import Scorer
 
 BATCH = 32  # rows of a sorted batch: of 256 and 32 the one with less padding, and both exceed a core's cache
 PARTITION = 16  # times the timed text: what rows are sorted within

@@ -14,9 +14,10 @@ import torch
 
 from tests.bench.scoring.child import serve
 from tests.bench.scoring.classifiers import settings
-from udfs.bundle import Bundle
-from udfs.scoring.meter import Meter
-from udfs.scoring.scorer import Request, Scorer
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.scoring.batch_group import Request
+from tokensieve.udfs.scoring.meter import Meter
+from tokensieve.udfs.scoring.scorer import Scorer
 
 BATCH_ROWS = 64
 

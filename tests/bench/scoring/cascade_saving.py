@@ -6,15 +6,16 @@ On documents of which 18 % are about medicine, with the trained tiny classifier.
 
 import numpy as np
 
-from jobs.scoring.cascade import CascadeConfig, Judged, achieved, choose_threshold
 from tests.bench.scoring.classifiers import POLICY, settings
 from tests.bench.scoring.ours import Scan, scan
 from tests.bench.scoring.runs import Found, in_turns, ratio, timed
 from tests.bench.scoring.sample import Corpus, texts
-from udfs.bundle import Bundle
-from udfs.scores import grid_threshold
-from udfs.scoring.cascade import Cascade, stretches
-from udfs.scoring.scorer import Scorer
+from tokensieve.jobs.config.score import CascadeConfig
+from tokensieve.jobs.scoring.cascade import Judged, achieved, choose_threshold
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.scores.stored_scores import grid_threshold
+from tokensieve.udfs.scoring.cascade import Cascade, stretches
+from tokensieve.udfs.scoring.scorer import Scorer
 
 KEEP = 0.99
 LEVELS = (0.8, 0.5)  # token thresholds; the first one's cascade is timed

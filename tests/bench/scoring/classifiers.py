@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from udfs.bundle import Bundle, save
-from udfs.bundle_spec import BundleDraft, Threshold
-from udfs.encoders import build
-from udfs.scoring.scorer import ScorerSettings
+from tokensieve.udfs.bundles.bundle import Bundle, save
+from tokensieve.udfs.bundles.bundle_spec import BundleDraft, Threshold
+from tokensieve.udfs.encoders.encoder import build
+from tokensieve.udfs.scoring.scorer import ScorerSettings
 
 POLICY = "medicine"
 TINY = Path(__file__).resolve().parents[3] / "conf" / "classifiers" / "medicine-tiny"

@@ -15,10 +15,10 @@ from tests.bench.scoring.classifiers import POLICY
 from tests.bench.scoring.runs import Found, Run, in_turns, per_cpu_s, ratio, timed
 from tests.bench.scoring.sample import Corpus, write_shards
 from tests.bench.scoring.spark_over_bare import job
-from udfs.bundle import Bundle
-from udfs.decide_rows import decide_rows
-from udfs.rule import Rule
-from udfs.sweep import sweep_rows
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.deciding.decide_rows import decide_rows
+from tokensieve.udfs.deciding.rule import Rule
+from tokensieve.udfs.deciding.sweep import sweep_rows
 
 BATCH_ROWS = 1024  # as Spark sends them
 TEXT_MB = 200  # of the repeated scores: enough that Spark's fixed seconds do not decide
@@ -109,7 +109,7 @@ def batches(files: Sequence[Path]) -> list[pa.StructArray]:
 
 def text_mb(columns: Sequence[pa.StructArray]) -> float:
     """MB of UTF-8 text that the scores are of."""
-    from udfs.decide_rows import policy_scores
+    from tokensieve.udfs.deciding.decide_rows import policy_scores
 
     return sum(int(policy_scores(column).byte_offset_T1[-1]) for column in columns) / 1e6
 

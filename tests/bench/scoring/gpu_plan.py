@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import torch
 
 from tests.bundles import small_tokenizer
-from udfs.bundle import Bundle
-from udfs.bundle import save as save_bundle
-from udfs.bundle_spec import BundleDraft, Threshold
-from udfs.encoders import build
-from udfs.tokenizer import ByteTokenizer
-from udfs.transformer import SHAPES
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.bundles.bundle import save as save_bundle
+from tokensieve.udfs.bundles.bundle_spec import BundleDraft, Threshold
+from tokensieve.udfs.encoders.encoder import build
+from tokensieve.udfs.encoders.transformer import SHAPES
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 WINDOW, MARGIN = 1024, 128
@@ -40,7 +40,7 @@ class Plan:
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """The configuration of `udfs.encoders.build`."""
+        """The configuration of `udfs.encoders.encoder.build`."""
         shape = {name: getattr(self, name) for name in ("vocab_size", "dim", "heads", "hidden")}
         return {"type": "bilm", **shape, "layers": [self.layers]}
 

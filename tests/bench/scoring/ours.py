@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from udfs.scoring.meter import Meter, Reading
-from udfs.scoring.scorer import Request, Scored, Scorer
+from tokensieve.udfs.scoring.batch_group import Request, Scored
+from tokensieve.udfs.scoring.meter import Meter, Reading
+from tokensieve.udfs.scoring.scorer import Scorer
 
 BATCH = 64
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
+from tokensieve.udfs.bundles.bundle import Bundle
+
 from tests.bench.scoring.against_peers import gemm_share, packing
 from tests.bench.scoring.classifiers import POLICY, Work, gemm_flops, settings
 from tests.bench.scoring.ours import scan
 from tests.bench.scoring.runs import Found, Run, in_turns, timed
 from tests.bench.scoring.sample import Corpus, texts
-from udfs.bundle import Bundle
-from udfs.scoring.scorer import Scorer
+from tokensieve.udfs.scoring.scorer import Scorer
 
 
 def own_share(corpus: Corpus, bundle: Bundle, tokens: int, rounds: int) -> Found:

@@ -13,8 +13,8 @@ from torch import nn
 
 from tests.bench.scoring.classifiers import MARGIN, MODEL
 from tests.bench.scoring.sample import ROW
-from udfs.bundle import Bundle
-from udfs.tokenizer import ByteTokenizer, Tokenized
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer, Tokenized
 
 PAD = 0
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import psutil
 
-from jobs.config import Config
-from jobs.session import SparkConfig, open_session
 from tests.bench.scoring.child import serve
+from tokensieve.jobs.config.corpus import Config
+from tokensieve.jobs.spark.session import SparkConfig, open_session
 
 EVERY_S = 0.5
 

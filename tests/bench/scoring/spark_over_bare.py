@@ -17,7 +17,7 @@ from tests.bench.scoring.child import Child
 from tests.bench.scoring.classifiers import POLICY
 from tests.bench.scoring.runs import Found, Run, in_turns, ratio
 from tests.bench.scoring.sample import Corpus, texts, write_shards
-from udfs.bundle import Bundle
+from tokensieve.udfs.bundles.bundle import Bundle
 
 SHARDS, SLOTS = 20, 2
 ROOM = 1.25  # of the largest shard in one task, so that each has a task of its own

@@ -5,10 +5,11 @@ import os
 
 import pytest
 
-from jobs.errors import ConfigError, InputError
-from jobs.exporting.copy import copy_shards
-from pretrain.shards.manifest import Manifest
 from tests.pretrain.conftest import write_corpus_in
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.exporting.copy import copy_shards
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.verify import verify_shards
 
 ONE = [([5, 6, 7, 0], [1, 0, 0, 1])]
 TWO = [([9, 10, 0], [0, 1, 1])]
@@ -28,7 +29,7 @@ def test_a_copy_holds_every_file_and_is_not_made_twice(tmp_path):
     first = copy_shards(source, f"file://{tmp_path}/target/deep")
     assert files(tmp_path / "target/deep") == files(source)
     assert first["files"] == len(files(source)) == 12
-    assert Manifest.load(tmp_path / "target/deep").verify(tmp_path / "target/deep") == []
+    assert verify_shards(Manifest.load(tmp_path / "target/deep"), tmp_path / "target/deep") == []
     assert copy_shards(source, f"file://{tmp_path}/target/deep")["files"] == 0
 
 
@@ -50,7 +51,7 @@ def test_another_corpus_of_the_same_tokenizer_is_replaced_and_its_files_go_last(
     replaced = copy_shards(new, f"file://{tmp_path}/target")
     assert replaced["files"] == 6, "five of the shard and the manifest; the tokenizer is there"
     assert files(tmp_path / "target") == files(new)
-    assert Manifest.load(tmp_path / "target").verify(tmp_path / "target") == []
+    assert verify_shards(Manifest.load(tmp_path / "target"), tmp_path / "target") == []
 
 
 def test_a_damaged_file_stops_the_copy_and_the_old_corpus_stands(tmp_path):
@@ -60,7 +61,7 @@ def test_a_damaged_file_stops_the_copy_and_the_old_corpus_stands(tmp_path):
     with pytest.raises(InputError, match=r"shard-00001.bin: its bytes are not those of the manifest; export again"):
         copy_shards(new, f"file://{tmp_path}/target")
     assert Manifest.load(tmp_path / "target").id == Manifest.load(old).id
-    assert Manifest.load(tmp_path / "target").verify(tmp_path / "target") == []
+    assert verify_shards(Manifest.load(tmp_path / "target"), tmp_path / "target") == []
 
 
 def test_a_corpus_of_another_tokenizer_and_an_unknown_manifest_are_not_replaced(tmp_path):

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.exporting.groups import GROUP_BYTES, MOST_SMALL, Sources, gather, group_size, regroup
-from pretrain.shards.groups import Group, Groups, Member
+from tokensieve.jobs.exporting.groups import GROUP_BYTES, MOST_SMALL, Sources, gather, group_size, regroup
+from tokensieve.pretrain.shards.groups import Group, Groups, Member
 
 
 def sources(*names: str, written: int = 0) -> Sources:

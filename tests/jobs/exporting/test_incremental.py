@@ -9,18 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import export, mask, score, verify
-from jobs.config import Config
-from jobs.errors import BalanceError, ConfigError
-from jobs.exporting.current import is_current
-from jobs.exporting.kept import manifests_to_keep
-from jobs.exporting.publish import sweep
-from jobs.ledger import Ledger, Source
-from jobs.tables import Commit
-from pretrain.shards.manifest import Manifest
-from pretrain.shards.shard import ShardReader
 from tests.corpora import sentence
 from tests.releases import release_now, write_stopped_run
+from tokensieve.jobs import export, mask, score, verify
+from tokensieve.jobs.config.corpus import Config
+from tokensieve.jobs.errors import BalanceError, ConfigError
+from tokensieve.jobs.exporting.publish import sweep
+from tokensieve.jobs.exporting.unchanged_groups import is_current
+from tokensieve.jobs.releases.still_needed import manifests_to_keep
+from tokensieve.jobs.tables.ledger import Ledger, Source
+from tokensieve.jobs.tables.table import Commit
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.shards.verify import verify_shards
 
 EACH_ALONE = "export.group_text_bytes=1"
 
@@ -174,7 +175,7 @@ def test_releases_keep_their_manifests_and_shards_until_they_are_gone(configure,
     night(config, spark)
     second = Manifest.load(config.shards)
     assert Manifest.load(config.shards, first.id) == first
-    assert first.verify(config.shards) == second.verify(config.shards) == []
+    assert verify_shards(first, config.shards) == verify_shards(second, config.shards) == []
     assert verify.run(configure(f"pretrain={{manifest: {first.id}, preset: smoke}}"))["manifest"] == first.id
     training = configure(f"trace.runs=['{write_stopped_run(tmp_path / 'run', first.id)}']")
     shutil.rmtree(config.tables.folder / "releases")
@@ -182,10 +183,10 @@ def test_releases_keep_their_manifests_and_shards_until_they_are_gone(configure,
     assert sweep(config.shards, manifests_to_keep(training)) == []
     listed = sweep(config.shards, (), dry_run=True)
     assert f"manifests/{first.id}.json" in listed
-    assert first.verify(config.shards) == []
+    assert verify_shards(first, config.shards) == []
     assert sweep(config.shards, ()) == listed
     assert not any((config.shards / name).exists() for name in listed)
-    assert second.verify(config.shards) == []
+    assert verify_shards(second, config.shards) == []
 
 
 def test_shards_that_do_not_add_up_to_the_table_are_not_published(configure, spark, tmp_path, monkeypatch):
@@ -196,11 +197,11 @@ def test_shards_that_do_not_add_up_to_the_table_are_not_published(configure, spa
     score.run(config, spark)
     mask.run(config, spark)
     counts = {"documents": {"keep": 1, "mask": 0, "hide": 0}}
-    monkeypatch.setattr("jobs.exporting.new_manifest.masked_counts", lambda *_: counts)
+    monkeypatch.setattr("tokensieve.jobs.exporting.new_manifest.masked_counts", lambda *_: counts)
     with pytest.raises(BalanceError, match=r"12 documents in the shards that stay .* 1 in the masked table"):
         export.run(config, spark)
     assert Manifest.load(config.shards).id == before
-    assert Manifest.load(config.shards).verify(config.shards) == []
+    assert verify_shards(Manifest.load(config.shards), config.shards) == []
 
 
 def test_a_delta_source_is_one_group_that_is_kept_while_the_table_stands(configure, spark, tmp_path):

@@ -7,15 +7,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import export, mask, score, verify
-from jobs.config import load_config
-from jobs.errors import ConfigError, InputError
-from jobs.exporting import run_tasks, write
-from pretrain.shards.manifest import Manifest
-from pretrain.shards.shard import ShardReader
 from tests.corpora import write_corpus
-from udfs.scores import grid_threshold
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs import export, mask, score, verify
+from tokensieve.jobs.config.corpus import load_config
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.exporting import run_tasks
+from tokensieve.jobs.exporting.shard_task import ShardReport
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.shards.verify import verify_shards
+from tokensieve.udfs.scores.stored_scores import grid_threshold
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_the_score_companion_gives_the_mask_of_any_threshold_and_changes_nothing
     export.run(with_scores, spark)
     manifest = Manifest.load(with_scores.shards)
     assert manifest.inputs.scores == "medicine"
-    assert manifest.verify(with_scores.shards) == []
+    assert verify_shards(manifest, with_scores.shards) == []
     found = documents(with_scores.shards)
     counts = np.bincount(np.concatenate([row["scores"] for row in found.values()]), minlength=256)
     named = np.array([shard.score_counts for shard in manifest.shards])
@@ -158,7 +160,7 @@ def test_a_back_end_that_differs_on_the_corpus_is_replaced_by_the_reference_and_
     def reports(rows, task):
         asked.append(task.backend)
         if task.backend == "gigatoken":
-            return [write.ShardReport(at=0, prefix="", differs="text 3, near 'x'")]
+            return [ShardReport(at=0, prefix="", differs="text 3, near 'x'")]
         return original(rows, task)
 
     original = run_tasks.shard_reports
@@ -188,4 +190,4 @@ def test_the_shard_set_is_copied_and_the_copy_is_the_same_corpus(corpus, spark, 
     result = export.run(corpus(f"export.to=file://{target}"), spark)
     assert result["copied"]["files"] == 8, "a shard's five, groups, tokenizer, manifest"
     assert Manifest.load(target).id == result["manifest"]
-    assert Manifest.load(target).verify(target) == []
+    assert verify_shards(Manifest.load(target), target) == []

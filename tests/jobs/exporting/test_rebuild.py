@@ -4,13 +4,14 @@ import shutil
 
 import pytest
 
-from jobs.errors import InputError
-from jobs.exporting.rebuild import rebuild
-from pretrain.shards.errors import ManifestError
-from pretrain.shards.manifest import Manifest
 from tests.jobs.exporting.test_incremental import EACH_ALONE, night, write_file
 from tests.mixes import all_bytes
 from tests.releases import release_now
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.exporting.rebuild import rebuild
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.verify import verify_shards
 
 
 @pytest.fixture(scope="module", params=["parquet", pytest.param("delta", marks=pytest.mark.slow)])
@@ -46,7 +47,7 @@ def test_files_that_are_still_there_are_linked(past, spark, tmp_path):
     assert done["files"] == {"taken": len(files) - 1, "made_again": 0}
     assert all_bytes(tmp_path / "then") == files
     manifest = Manifest.load(tmp_path / "then")
-    assert (manifest.id, manifest.verify(tmp_path / "then")) == (release.manifest, [])
+    assert (manifest.id, verify_shards(manifest, tmp_path / "then")) == (release.manifest, [])
     name = f"{manifest.shards[0].prefix}.bin"
     assert (tmp_path / "then" / name).samefile(config.shards / name)
 

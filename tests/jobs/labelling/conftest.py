@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config import load_section
-from jobs.labelling.config import LabelConfig
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.config.load import load_section
 
 
 @pytest.fixture

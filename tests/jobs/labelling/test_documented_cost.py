@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.config import load_section
-from jobs.labelling.claude import documents, sentences
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.sae import describe, select
 from tests.planted import write_commit
-from udfs.sae.contexts import CONTEXT_SCHEMA
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.config.load import load_section
+from tokensieve.jobs.labelling.claude import documents, sentences
+from tokensieve.jobs.labelling.sae import describe, select
+from tokensieve.udfs.sae.contexts import CONTEXT_SCHEMA
 
 LATENTS, CONTEXTS, BYTES = 1_000, 20, 480  # what `stats` keeps of a latent by default
 

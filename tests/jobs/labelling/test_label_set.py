@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.errors import BalanceError, InputError, QuarantineError
-from jobs.labelling import coarse
-from jobs.labelling.documents import documents
-from jobs.labelling.label_set import label_source, label_table, read_labels
 from tests.corpora import sentence, write_corpus
-from udfs.labels import DocumentLabels, decode_labels, label_rows
-from udfs.text_rows import made_id, text_hash
+from tokensieve.jobs.errors import BalanceError, InputError, QuarantineError
+from tokensieve.jobs.labelling import coarse
+from tokensieve.jobs.labelling.documents import documents
+from tokensieve.jobs.labelling.label_set import label_source, label_table, read_labels
+from tokensieve.udfs.labels.labels import DocumentLabels, decode_labels, label_rows
+from tokensieve.udfs.reading.text_rows import made_id, text_hash
 
 
 def mark_patients(texts: list[str]) -> list[DocumentLabels]:

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.errors import ConfigError, InputError, QuarantineError
-from jobs.labelling import agree, coarse, human_spans, lexicon
-from jobs.labelling.label_set import label_table, read_labels
-from udfs.lexicon import learn
-from udfs.lexicon_file import read_lexicon
-from udfs.text_rows import text_hash
+from tokensieve.jobs.errors import ConfigError, InputError, QuarantineError
+from tokensieve.jobs.labelling import agree, coarse, human_spans, lexicon
+from tokensieve.jobs.labelling.label_set import label_table, read_labels
+from tokensieve.udfs.labels.lexicon import learn
+from tokensieve.udfs.labels.lexicon_file import read_lexicon
+from tokensieve.udfs.reading.text_rows import text_hash
 
 MEDICAL = ["the patient took a dose of aspirin", "a dose of aspirin for the patient", "aspirin helped the patient"]
 OTHER = ["rain fell on the old bridge", "the river was quiet and the bridge old", "rain on the river"]
@@ -258,7 +258,17 @@ def test_sets_about_another_text_and_wrong_arguments_are_refused(marked_twice, s
 
 
 def test_the_command_prints_one_json_line(marked_twice, tmp_path, repository):
-    command = [sys.executable, "-m", "jobs.cli", "label", "agree", "a", "b", "--config", str(tmp_path / "project.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "tokensieve.jobs.cli",
+        "label",
+        "agree",
+        "a",
+        "b",
+        "--config",
+        str(tmp_path / "project.yaml"),
+    ]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=200, cwd=repository)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["bytes"]["both"] == 12

@@ -1,7 +1,7 @@
 """Releases that are told apart by their version, for tests of what is done with releases."""
 
-from jobs.refreshing.release import Release
-from tests.jobs.refreshing.report.values import release
+from tests.jobs.refreshing.report_values import release
+from tokensieve.jobs.releases.release import Release
 
 
 def made_release(version: int, variant: str | None = None, **fields: object) -> Release:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from jobs import refresh
-from jobs.errors import ConfigError, InputError
-from jobs.refreshing.command import refresh as command
 from tests.corpora import write_corpus
-from tests.nights import no_session
+from tests.refresh_runs import no_session
+from tokensieve.jobs import refresh
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.refresh import refresh as command
+from tokensieve.pretrain.shards.verify import verify_shards
 
 
 @pytest.fixture
@@ -21,8 +22,8 @@ def two_nights(configure, tmp_path, spark):
 
 @pytest.mark.slow
 def test_a_past_release_is_shown_rebuilt_and_said_to_be_gone_after_a_vacuum(two_nights, tmp_path, spark):
-    from jobs import maintain
-    from pretrain.shards.manifest import Manifest
+    from tokensieve.jobs import maintain
+    from tokensieve.pretrain.shards.manifest import Manifest
 
     config, first, _ = two_nights
     shown = command(config, no_session, as_of=1)
@@ -35,7 +36,7 @@ def test_a_past_release_is_shown_rebuilt_and_said_to_be_gone_after_a_vacuum(two_
     command(config, lambda: spark, as_of=1, rebuild=rebuilt)
     manifest = Manifest.load(rebuilt)
     assert (manifest.id, manifest.tokens) == (shown["release"]["manifest"], first.tokens)
-    assert manifest.verify(rebuilt) == []
+    assert verify_shards(manifest, rebuilt) == []
 
     few = config.model_copy(update={"refresh": config.refresh.model_copy(update={"keep_releases": 1})})
     listed = maintain.removable(few, spark)["files"]

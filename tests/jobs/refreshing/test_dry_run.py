@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from jobs import refresh
-from jobs.refreshing.command import refresh as command
 from tests.corpora import write_corpus
-from tests.nights import no_session
+from tests.refresh_runs import no_session
+from tokensieve.jobs import refresh
+from tokensieve.jobs.refresh import refresh as command
 
 FIRST = {
     "score": "there is no release yet",

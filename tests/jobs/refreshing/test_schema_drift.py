@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import score
-from jobs.quarantine import read_quarantine
 from tests.corpora import sentence
+from tokensieve.jobs import score
+from tokensieve.jobs.tables.quarantine import read_quarantine
 
 pytestmark = pytest.mark.slow
 

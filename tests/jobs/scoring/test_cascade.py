@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.errors import ConfigError
-from jobs.scoring.cascade import CascadeConfig, Judged, achieved, choose_threshold
+from tokensieve.jobs.config.score import CascadeConfig
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.jobs.scoring.cascade import Judged, achieved, choose_threshold
 
 
 def judged(probe, forget, tokens=None, probed=None) -> Judged:

@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.config import load_config
-from jobs.errors import InputError
-from jobs.scoring import estimate, timing
-from jobs.scoring import sample as sampling
-from jobs.scoring.cost import Cost, CostConfig, cost
-from jobs.scoring.plan_source import planned_source
 from tests.corpora import write_corpus
+from tokensieve.jobs.cli import app
+from tokensieve.jobs.config.corpus import load_config
+from tokensieve.jobs.config.score import Cost, CostConfig, cost
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.scoring import estimate, timing
+from tokensieve.jobs.source import first_rows as sampling
+from tokensieve.jobs.source.without_spark import planned_source
 
 
 def demo(tmp_path, *overrides: str):

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from jobs.scoring.snapshot import Pace, Work, device_figures, duration, size
-from udfs.scoring.heartbeat import Heartbeat
-from udfs.scoring.meter import Reading
+from tokensieve.jobs.scoring.snapshot import Pace, device_figures
+from tokensieve.jobs.source.listing import Work
+from tokensieve.jobs.spark.progress import duration, size
+from tokensieve.udfs.scoring.heartbeat import Heartbeat
+from tokensieve.udfs.scoring.meter import Reading
 
 DONE = Reading(
     documents=30, quarantined=1, text_bytes=1000, tokens=250, read=300, settled=300, computed=310,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.errors import ConfigError
-from jobs.scoring.snapshot import Work
-from jobs.scoring.watch import Watch, watch_scoring
-from jobs.store import LocalStore
-from udfs.scoring.heartbeat import Heartbeat, write_heartbeat
-from udfs.scoring.meter import Reading
+from tokensieve.jobs.errors import ConfigError
+from tokensieve.jobs.scoring.watch import Watch, watch_scoring
+from tokensieve.jobs.source.listing import Work
+from tokensieve.jobs.tables.store import LocalStore
+from tokensieve.udfs.scoring.heartbeat import Heartbeat, write_heartbeat
+from tokensieve.udfs.scoring.meter import Reading
 
 WORK = Work(documents=10, text_bytes=100)
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pretrain.classifier.apply import Walk, token_values
-from pretrain.classifier.backbone import EncoderConfig, load_backbone
 from tests.planted import planted, tiny_encoder
-from udfs.bundle import Bundle
-from udfs.encoders import EncoderError
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.pretrain.classifier.apply import Walk, token_values
+from tokensieve.pretrain.classifier.backbone import EncoderConfig, load_backbone
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.encoders.encoder import EncoderError
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 @pytest.fixture(scope="module")

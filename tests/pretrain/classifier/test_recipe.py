@@ -13,16 +13,16 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
-from jobs.config import load_section
-from pretrain.classifier.config import FitConfig
-from pretrain.classifier.labels import Documents
-from pretrain.classifier.recipe import fit
-from pretrain.classifier.report.errors import LeakError
-from pretrain.classifier.weak_to_strong import fit_weak_to_strong
 from tests.bundles import score_texts
 from tests.planted import PLANTED, planted, tiny_encoder, write_documents, write_label_set
-from udfs.bundle import Bundle
-from udfs.labels import LabelError
+from tokensieve.jobs.config.load import load_section
+from tokensieve.pretrain.classifier.config import FitConfig
+from tokensieve.pretrain.classifier.recipe import fit
+from tokensieve.pretrain.classifier.weak_to_strong import fit_weak_to_strong
+from tokensieve.pretrain.errors import LeakError
+from tokensieve.pretrain.labelled.labels import Documents
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.labels.labels import LabelError
 
 FRESH = {"type": "sliding", "dim": 16, "layers": 2, "heads": 2, "hidden": 32, "reach": 8}
 SPLICE = {"rows": 4, "row_tokens": 64, "longest": 24}

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pretrain.classifier.weak_to_strong import recovered_gap
+from tokensieve.pretrain.classifier.weak_to_strong import recovered_gap
 
 
 def test_the_share_of_the_gap():

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pretrain.classifier.labels import targets
-from pretrain.classifier.teacher import Teacher, TeacherConfig, value_spans
 from tests.bundles import random_bundle, score_texts
 from tests.corpora import sentence
 from tests.planted import coarse, planted
-from udfs.bundle import Bundle, BundleError
-from udfs.scores import grid_threshold, probabilities
+from tokensieve.pretrain.classifier.teacher import Teacher, TeacherConfig, value_spans
+from tokensieve.pretrain.labelled.labels import targets
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.bundles.bundle_checks import BundleError
+from tokensieve.udfs.scores.stored_scores import grid_threshold, probabilities
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from jobs.cli import app
-from pretrain.convert.convert import convert
-from pretrain.convert.errors import ConvertError
-from pretrain.hashed_file import file_sha256
-from pretrain.shards.manifest import Manifest
-from pretrain.training.config import PretrainConfig
-from pretrain.training.train import train
 from tests.bundles import small_tokenizer
 from tests.megatron_cpu import built, logits, megatron_on_cpu
+from tokensieve.jobs.cli import app
+from tokensieve.pretrain.convert.convert import convert
+from tokensieve.pretrain.errors import ConvertError
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.train import train
 
 VOCAB, LENGTH = 320, 16
 ROWS = [([*((start + i) % 50 + 100 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(40)]
@@ -128,7 +128,7 @@ def test_the_tokenizer_travels_with_its_bytes_and_makes_the_same_ids(corpus, tmp
     train(settings(**model), corpus, tmp_path / "run")
     convert(tmp_path / "run", tmp_path / "out")
     assert (tmp_path / "out" / "tokenizer.json").read_bytes() == (corpus / "tokenizer.json").read_bytes()
-    from udfs.tokenizer import ByteTokenizer
+    from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
     text = "  The patient, given a\n\ndose: 12.5 mg — naïve?"
     expected = ByteTokenizer.load(corpus / "tokenizer.json").encode([text]).ids_T.tolist()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pretrain.convert.errors import ConvertError
-from pretrain.convert.tiktoken_json import merges_of, tiktoken_json
-from pretrain.convert.tokenizer_files import tokenizer_files
-from pretrain.shards.manifest import TokenizerInfo
-from udfs.tokenizer import ByteTokenizer
-from udfs.tokenizing.byte_level import byte_alphabet
+from tokensieve.pretrain.convert.tiktoken_json import merges_of, tiktoken_json
+from tokensieve.pretrain.convert.tokenizer_files import tokenizer_files
+from tokensieve.pretrain.errors import ConvertError
+from tokensieve.pretrain.shards.shard_info import TokenizerInfo
+from tokensieve.udfs.tokenizing.byte_level import byte_alphabet
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 TEXT = "it's 1234567 days; THE theatre's\r\n\n  naïve — 你好 <|endoftext|> 👍🏽"
 MERGED = (b"th", b"he", b"the", b" the", b"12", b"34", b"123", b"'s", b"\xe2\x80", b"at", b"\n\n")

@@ -1,7 +1,7 @@
 """Lets Megatron-LM itself run on a CPU, for tests: `cpu_megatron_lm.py train WORDS...` or `validate CHECKOUT FILE`.
 
-`train` is the launcher's own entry under `pretrain.training.cpu_shim`. `validate` gives each list of words in FILE
-(JSON) to Megatron-LM's parser and its checks, which look at the world size and at the GPU's generation.
+`train` is the launcher's own entry under `pretrain.training.megatron_patches`. `validate` gives each list of words in
+FILE (JSON) to Megatron-LM's parser and its checks, which look at the world size and at the GPU's generation.
 """
 
 import json
@@ -10,8 +10,8 @@ import types
 
 import torch
 
-from pretrain.launch import megatron_lm_entry
-from pretrain.training.cpu_shim import cpu_shim
+from tokensieve.pretrain.launch import megatron_lm_entry
+from tokensieve.pretrain.training.megatron_patches import cpu_shim
 
 
 def _asked_by_initialize() -> bool:

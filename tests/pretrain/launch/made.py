@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pretrain.launch.config import LaunchConfig
-from pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.launch.config import LaunchConfig
+from tokensieve.pretrain.training.config import PretrainConfig
 
 # Rows that count upwards, a third of them masked: 80 documents of 21 tokens, 104 samples of 16.
 COUNTING = [([*((start + i) % 50 + 1 for i in range(20)), 0], [1] * 5 + [0] * 5 + [1] * 11) for start in range(80)]

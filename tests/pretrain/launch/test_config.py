@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pretrain.launch.config import LaunchConfig, looks_like_a_secret
+from tokensieve.pretrain.launch.config import LaunchConfig, looks_like_a_secret
 
 CHECKOUT = {"checkout": "/opt/megatron-lm"}
 

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pretrain.errors import TrainingError
-from pretrain.launch.config import LaunchConfig
-from pretrain.launch.errors import LaunchError
-from pretrain.launch.launch import Launch, passed_on, prepare
-from pretrain.launch.run_filter import RunFilter
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.shards.manifest import Manifest, ManifestError
-from pretrain.training.plan import PlanError
 from tests.pretrain.launch.made import COUNTING, GPUS, faults, megatron_lm, pretrain, with_splits
+from tokensieve.pretrain.errors import LaunchError, ManifestError, TrainingError
+from tokensieve.pretrain.launch.config import LaunchConfig
+from tokensieve.pretrain.launch.launch import Launch, passed_on, prepare
+from tokensieve.pretrain.launch.run_filter import RunFilter
+from tokensieve.pretrain.samples.filter_config import FilterConfig
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.training.plan import PlanError
 
 SECRETS = {"HF_TOKEN": "tell-nobody", "AWS_SECRET_ACCESS_KEY": "nor-this", "NCCL_SECRET": "nor-that"}
 
@@ -49,7 +48,7 @@ def test_one_node_starts_our_loop_with_the_written_configuration(shards):
     folder = shards.parent / "run" / "launch"
     assert list(made.files) == [folder / "config.yaml", folder / "run.sh"]
     assert made.command == ("bash", f"{folder}/run.sh")
-    assert target(made) == ["-m", "jobs.cli", "pretrain", "resume", "--config", f"{folder}/config.yaml"]
+    assert target(made) == ["-m", "tokensieve.jobs.cli", "pretrain", "resume", "--config", f"{folder}/config.yaml"]
     assert text(made, "config.yaml") == "a: 1\n"
 
 
@@ -77,7 +76,7 @@ def test_megatron_lm_gets_its_arguments_its_splits_and_the_filter(shards):
     words = target(made)
     assert words[:6] == [
         "-m",
-        "pretrain.launch.megatron_lm_entry",
+        "tokensieve.pretrain.launch.megatron_lm_entry",
         "--tokensieve-filter",
         f"{folder}/filter.json",
         "--tokensieve-megatron-lm",

@@ -16,10 +16,10 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
-from pretrain.launch.launch import prepare
-from pretrain.samples.corpus import Corpus
 from tests.pretrain.launch.made import ARGUMENTS, COUNTING, megatron_lm, pretrain, with_splits
 from tests.pretrain.launch.test_megatron_lm_arguments import VARIANTS, arguments
+from tokensieve.pretrain.launch.launch import prepare
+from tokensieve.pretrain.samples.corpus import Corpus
 
 HERE = Path(__file__).parent
 ONE_GPU = {"gpus_per_node": 1}

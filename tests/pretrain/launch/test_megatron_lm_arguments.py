@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pretrain.launch.errors import LaunchError
-from pretrain.launch.megatron_lm_arguments import MegatronLmPaths, megatron_lm_arguments
-from pretrain.launch.split_arguments import split_arguments
-from pretrain.samples.corpus import Corpus
-from pretrain.shards.blend import Blend, BlendSource
-from pretrain.shards.manifest import Manifest
-from pretrain.training.plan import plan
 from tests.pretrain.launch.made import COUNTING, faults, megatron_lm, pretrain, with_splits
+from tokensieve.pretrain.errors import LaunchError
+from tokensieve.pretrain.launch.launch import split_arguments
+from tokensieve.pretrain.launch.megatron_lm_arguments import MegatronLmPaths, megatron_lm_arguments
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.shards.blend import Blend, BlendSource
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.training.plan import plan
 
 GOLDEN = Path(__file__).parent / "golden"
 PATHS = MegatronLmPaths(out=Path("/run"), splits=Path("/run/launch/splits.json"), index_cache=Path("/run/cache/ID"))

@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
-from pretrain.launch.errors import LaunchError
-from pretrain.launch.megatron_lm_entry import load_pretrain_gpt
-from pretrain.launch.run_filter import RunFilter
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.shards.manifest import Manifest
 from tests.pretrain.launch.made import COUNTING
+from tokensieve.pretrain.errors import LaunchError
+from tokensieve.pretrain.launch.megatron_lm_entry import load_pretrain_gpt
+from tokensieve.pretrain.launch.run_filter import RunFilter
+from tokensieve.pretrain.samples.filter_config import FilterConfig
+from tokensieve.pretrain.shards.manifest import Manifest
 
 # The names that the entry uses, around a real data set of megatron-core; `pretrain` prints what it was called with.
 STAND_IN = """
@@ -76,7 +76,15 @@ def start(tmp_path: Path, repository: Path, shards: Path, **settings):
     file.write_text(run_filter(shards, **settings).model_dump_json())
     place = checkout(tmp_path / "megatron-lm")
     ours = ["--tokensieve-filter", str(file), "--tokensieve-megatron-lm", str(place)]
-    command = [sys.executable, "-m", "pretrain.launch.megatron_lm_entry", *ours, f"{shards}/shard-00000", "--lr", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "tokensieve.pretrain.launch.megatron_lm_entry",
+        *ours,
+        f"{shards}/shard-00000",
+        "--lr",
+        "1",
+    ]
     return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120)
 
 

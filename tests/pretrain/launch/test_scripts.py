@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.launch.config import LaunchConfig
-from pretrain.launch.node_script import node_script
-from pretrain.launch.slurm_script import slurm_script
+from tokensieve.pretrain.launch.config import LaunchConfig
+from tokensieve.pretrain.launch.node_script import node_script
+from tokensieve.pretrain.launch.slurm_script import slurm_script
 
 GOLDEN = Path(__file__).parent / "golden"
 CLUSTER = {
@@ -46,7 +46,7 @@ exit 7
 """
 
 
-def node(settings, target=("-m", "jobs.cli", "--config", "/run/launch/config.yaml"), **changes) -> str:
+def node(settings, target=("-m", "tokensieve.jobs.cli", "--config", "/run/launch/config.yaml"), **changes) -> str:
     options = {"python": "/env/bin/python", "folder": Path("/project"), "environment": {"OMP_NUM_THREADS": "1"}}
     return node_script(LaunchConfig.model_validate(settings), target, **(options | changes))
 

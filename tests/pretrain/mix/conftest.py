@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pretrain.mix.write import WrittenMix, write_mix
 from tests.mixes import CLEAN_IDS, TOXIC_IDS, made_up, mix_config, write_source
+from tokensieve.pretrain.mix.write import WrittenMix, write_mix
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from pretrain.mix.annotate import prefix_texts
-from pretrain.mix.config import InstConfig, MedaConfig
-from pretrain.mix.errors import MixError, ScoreMissingError
-from pretrain.mix.plan import plan_mix
-from pretrain.mix.write import write_mix
-from pretrain.shards.blend import Blend
 from tests.mixes import Document, mix_config, write_source, written_documents
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.pretrain.errors import MixError, ScoreMissingError
+from tokensieve.pretrain.mix.annotate import prefix_texts
+from tokensieve.pretrain.mix.config import InstConfig, MedaConfig
+from tokensieve.pretrain.mix.plan import plan_mix
+from tokensieve.pretrain.mix.write import write_mix
+from tokensieve.pretrain.shards.blend import Blend
+from tokensieve.pretrain.shards.verify import verify_shards
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 MEDA = {"kind": "meda", "policy": "toxicity"}
 INST = {"kind": "inst", "policy": "toxicity"}
@@ -97,7 +98,7 @@ def test_a_blend_writes_the_annotated_source_anew_and_no_other(root):
     (clean, _, _), (source, folder, manifest) = blend.manifests(root / "mix")
     assert clean.shards == "../clean"
     assert folder == root / "mix" / f"source-toxic-{manifest.id}"
-    assert manifest.verify(folder) == []
+    assert verify_shards(manifest, folder) == []
     assert source.weight == pytest.approx(0.5, abs=0.05)
     assert source.epochs == 1.0
     assert written.plan.sources[1].tokens == manifest.tokens

@@ -2,11 +2,12 @@
 
 import pytest
 
-from pretrain.mix.errors import MixError
-from pretrain.mix.write import write_mix
-from pretrain.shards.manifest import Manifest, ManifestError
-from pretrain.shards.shard import ShardWriter
 from tests.mixes import CLEAN_IDS, all_bytes, made_up, mix_config, write_source
+from tokensieve.pretrain.errors import ManifestError, MixError
+from tokensieve.pretrain.mix.write import write_mix
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardWriter
+from tokensieve.pretrain.shards.verify import verify_shards
 
 
 def test_a_run_that_dies_while_it_writes_leaves_nothing_behind(write, tmp_path, monkeypatch):
@@ -24,12 +25,13 @@ def test_a_run_that_dies_before_its_manifest_leaves_the_mix_before_whole(write, 
     before = all_bytes(tmp_path / "mix")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "pretrain.mix.write.Manifest.save", lambda manifest, folder: die() if folder.name == "mix" else None
+            "tokensieve.pretrain.mix.write.Manifest.save",
+            lambda manifest, folder: die() if folder.name == "mix" else None,
         )
         with pytest.raises(KeyboardInterrupt):
             write(seed=1)
     assert len(all_bytes(tmp_path / "mix")) > len(before), "the new shards lie there, but no manifest names them"
-    assert Manifest.load(tmp_path / "mix").verify(tmp_path / "mix") == []
+    assert verify_shards(Manifest.load(tmp_path / "mix"), tmp_path / "mix") == []
     (tmp_path / "mix" / "_staging-of-a-killed-run").mkdir()
     write()
     assert all_bytes(tmp_path / "mix") == before

@@ -3,9 +3,6 @@
 import pytest
 from pydantic import ValidationError
 
-from pretrain.mix.errors import CoarseSourceError, ExhaustedSourceError, MixError, OtherTokenizerError
-from pretrain.mix.plan import MixPlan, plan_mix
-from pretrain.shards.manifest import Manifest
 from tests.mixes import (
     CLEAN_IDS,
     OTHER_IDS,
@@ -17,6 +14,9 @@ from tests.mixes import (
     write_source,
     written_documents,
 )
+from tokensieve.pretrain.errors import CoarseSourceError, ExhaustedSourceError, MixError, OtherTokenizerError
+from tokensieve.pretrain.mix.plan import MixPlan, plan_mix
+from tokensieve.pretrain.shards.manifest import Manifest
 
 RATIOS = (0.0, 0.05, 0.10, 0.15, 0.20, 0.25)
 CLEAN_TOKENS = 67_660

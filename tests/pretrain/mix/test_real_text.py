@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pretrain.mix.plan import plan_mix
-from pretrain.mix.write import write_mix
-from pretrain.shards.manifest import Manifest
 from tests.mixes import Document, mix_config, write_source, written_documents
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.pretrain.mix.plan import plan_mix
+from tokensieve.pretrain.mix.write import write_mix
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.verify import verify_shards
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_the_papers_six_ratios_are_realised_on_real_text(real, share_of):
 
 def test_a_mix_of_real_text_holds_every_token_of_its_documents(real):
     written = write_mix(mix_config(real, 0.10))
-    assert Manifest.load(real / "mix").verify(real / "mix") == []
+    assert verify_shards(Manifest.load(real / "mix"), real / "mix") == []
     originals = {row["doc_id"]: row["ids"] for name in ("clean", "toxic") for row in written_documents(real / name)}
     rows = written_documents(real / "mix")
     assert all(row["ids"] == originals[row["doc_id"]] for row in rows)

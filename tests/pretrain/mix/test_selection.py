@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain.mix.errors import CoarseSourceError, ExhaustedSourceError
-from pretrain.mix.selection import choose, hash_order
+from tokensieve.pretrain.errors import CoarseSourceError, ExhaustedSourceError
+from tokensieve.pretrain.mix.selection import choose, hash_order
 
 LENGTHS = np.array([40, 30, 20, 10], np.int64)
 ORDER = np.array([2, 0, 3, 1])

@@ -4,10 +4,10 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="megatron-core is not installed")
 
-from pretrain.mix.write import write_mix
-from pretrain.samples.corpus import Corpus
-from pretrain.samples.training_samples import build_datasets
 from tests.mixes import mix_config, tokens_by_source
+from tokensieve.pretrain.mix.write import write_mix
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.samples.training_samples import build_datasets
 
 SEQ_LENGTH = 32
 

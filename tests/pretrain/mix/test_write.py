@@ -7,19 +7,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pretrain.mix.errors import MixError
-from pretrain.mix.write import write_mix
-from pretrain.shards.blend import Blend
-from pretrain.shards.manifest import Manifest
-from pretrain.shards.shard import ShardReader
 from tests.mixes import CLEAN_IDS, TOXIC_IDS, all_bytes, made_up, mix_config, write_source, written_documents
+from tokensieve.pretrain.errors import MixError
+from tokensieve.pretrain.mix.write import write_mix
+from tokensieve.pretrain.shards.blend import Blend
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.shards.verify import verify_shards
 
 
 def test_a_shard_set_holds_the_chosen_documents_unchanged_and_leads_back_to_their_rows(write, sources, tmp_path):
     written = write(0.2)
     manifest = Manifest.load(tmp_path / "mix")
     assert manifest.id == written.id
-    assert manifest.verify(tmp_path / "mix") == []
+    assert verify_shards(manifest, tmp_path / "mix") == []
     origin = {
         (row["source_file"], row["source_row"]): row
         for name in ("clean", "toxic")
@@ -138,7 +139,7 @@ def test_score_companions_travel_along_unless_they_are_dropped(tmp_path, reposit
         assert reader.scores_T.tolist() == reader.ids_T.tolist()
         assert shard.score_counts == tuple(np.bincount(reader.ids_T, minlength=256))
     write_mix(mix_config(tmp_path, 0.1, scores="drop"))
-    assert Manifest.load(tmp_path / "mix").verify(tmp_path / "mix") == []
+    assert verify_shards(Manifest.load(tmp_path / "mix"), tmp_path / "mix") == []
     assert {shard.score_counts for shard in Manifest.load(tmp_path / "mix").shards} == {None}
     assert list((tmp_path / "mix").glob("*_score*")) == []
 
@@ -199,4 +200,4 @@ def test_a_mix_is_a_source_again(write, sources, tmp_path):
     write(0.2)
     written = write(0.1, clean={"shards": str(tmp_path / "mix")}, name="again")
     assert written.plan.sources[0].tokens == sum(s.tokens for s in Manifest.load(tmp_path / "mix").shards_of("train"))
-    assert Manifest.load(tmp_path / "again").verify(tmp_path / "again") == []
+    assert verify_shards(Manifest.load(tmp_path / "again"), tmp_path / "again") == []

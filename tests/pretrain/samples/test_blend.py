@@ -6,11 +6,12 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
-from pretrain.samples.corpus import Corpus
-from pretrain.samples.locate import pieces_of_document, pieces_of_sample
-from pretrain.samples.training_samples import build_datasets
-from pretrain.shards.blend import Blend, BlendSource
-from pretrain.shards.manifest import Manifest, ManifestError
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.samples.corpus import Corpus
+from tokensieve.pretrain.samples.locate import pieces_of_document, pieces_of_sample
+from tokensieve.pretrain.samples.training_samples import build_datasets
+from tokensieve.pretrain.shards.blend import Blend, BlendSource
+from tokensieve.pretrain.shards.manifest import Manifest
 
 CLEAN = [([*[1 + row % 20] * 15, 0], [1] * 16) for row in range(200)]  # 3,200 tokens
 TOXIC = [([*[31 + row % 20] * 15, 0], [0] * 15 + [1]) for row in range(60)]  # 960 tokens

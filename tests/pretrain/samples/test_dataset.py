@@ -14,12 +14,13 @@ pytest.importorskip("megatron.core", reason="needs megatron-core")
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset
 
-from pretrain.errors import DatasetError
-from pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
-from pretrain.samples.filter_config import FilterConfig
-from pretrain.samples.training_samples import SampleOrigin, TokenizerStandIn, build_datasets
-from pretrain.shards.manifest import Manifest
-from pretrain.shards.shard import CorruptShardError, ShardReader, ShardWriter
+from tokensieve.pretrain.errors import DatasetError
+from tokensieve.pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
+from tokensieve.pretrain.samples.filter_config import FilterConfig
+from tokensieve.pretrain.samples.training_samples import SampleOrigin, TokenizerStandIn, build_datasets
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.megatron_index import CorruptShardError
+from tokensieve.pretrain.shards.shard import ShardReader, ShardWriter
 
 # eod is 0 and takes loss, 63 is the hidden id. Seed 3 packs the documents as 3, 4, 1, 0, 2, then shuffles the samples.
 DOCUMENTS = [

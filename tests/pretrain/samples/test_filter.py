@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
-from pretrain.errors import DatasetError
-from pretrain.samples.filter_config import FilterConfig, LabelNoise
-from pretrain.samples.training_samples import build_datasets
+from tokensieve.pretrain.errors import DatasetError
+from tokensieve.pretrain.samples.filter_config import FilterConfig, LabelNoise
+from tokensieve.pretrain.samples.training_samples import build_datasets
 
 # eod is 0, 63 is the hidden id. Seed 3 packs the documents as 3, 4, 1, 0, 2, then shuffles the samples.
 # Per document: ids, exported loss mask, scores (grid values; 128 is probability 0.5, 255 another policy's span).

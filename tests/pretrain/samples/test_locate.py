@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="megatron-core is not installed")
 
-from pretrain.samples.locate import Piece, pieces_of_document, pieces_of_sample
-from pretrain.samples.training_samples import build_datasets
-from pretrain.shards.shard import ShardReader
+from tokensieve.pretrain.samples.locate import Piece, pieces_of_document, pieces_of_sample
+from tokensieve.pretrain.samples.training_samples import build_datasets
+from tokensieve.pretrain.shards.shard import ShardReader
 
 # 3 documents of 5, 3 and 6 tokens, each ended by eod (0): 14 tokens, 3 samples of 4 labels.
 SHARD = [

@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from pretrain.shards.errors import ManifestError
-from pretrain.shards.groups import Group, Groups, Member
-from pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.shards.groups import Group, Groups, Member
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.verify import verify_shards
 
 FIRST = [([5, 6, 7, 0], [1, 0, 0, 1]), ([8, 0], [1, 1])]
 SECOND = [([9, 10, 0], [0, 1, 1])]
@@ -36,7 +37,7 @@ def test_groups_are_read_back_and_the_manifest_names_their_file_by_its_hash(writ
     found = Manifest.load(folder).groups
     assert found is not None
     assert found.load(folder).groups[0].sources["b"] == Member(version="12-34", written=3)
-    assert Manifest.load(folder).verify(folder) == []
+    assert verify_shards(Manifest.load(folder), folder) == []
 
 
 def test_a_groups_file_that_is_missing_or_another_is_refused(write_corpus):
@@ -46,7 +47,7 @@ def test_a_groups_file_that_is_missing_or_another_is_refused(write_corpus):
     (folder / file.file).write_bytes(b"{}")
     with pytest.raises(ManifestError, match=r"groups/.*: sha256 is 44136fa.*, the manifest says"):
         file.load(folder)
-    (problem,) = Manifest.load(folder).verify(folder)
+    (problem,) = verify_shards(Manifest.load(folder), folder)
     assert (problem.where, problem.kind) == (file.file, "corrupt")
     (folder / file.file).unlink()
     with pytest.raises(ManifestError, match="missing; export again"):
@@ -56,7 +57,7 @@ def test_a_groups_file_that_is_missing_or_another_is_refused(write_corpus):
 def test_groups_that_do_not_add_up_to_their_shards_are_named(write_corpus):
     folder = write_corpus(FIRST, SECOND)
     manifest = with_groups(folder, group("g1", 2, "a"), group("g2", 4, "b"))
-    (problem,) = manifest.verify(folder)
+    (problem,) = verify_shards(manifest, folder)
     assert (problem.kind, problem.detail) == ("counts differ", "group g2 has 3 documents more than its shards")
 
 

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pretrain.shards.manifest import Manifest, ManifestError
-from pretrain.shards.shard import ShardWriter
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.shard import ShardWriter
+from tokensieve.pretrain.shards.verify import verify_shards
 
 FIRST = [([5, 6, 7, 0], [1, 0, 0, 1]), ([8, 0], [1, 1])]
 SECOND = [([9, 10, 0], [0, 1, 1])]
 
 
 def kinds(folder) -> list[tuple[str, str]]:
-    return [(problem.where, problem.kind) for problem in Manifest.load(folder).verify(folder)]
+    return [(problem.where, problem.kind) for problem in verify_shards(Manifest.load(folder), folder)]
 
 
 def change(folder, edit) -> None:
@@ -32,7 +34,7 @@ def test_saved_manifest_is_loaded_back_and_an_intact_corpus_has_no_problems(writ
     manifest = Manifest.load(folder)
     assert (manifest.documents, manifest.tokens, manifest.loss_tokens) == (3, 9, 6)
     assert [shard.prefix for shard in manifest.shards] == ["shard-00000", "shard-00001"]
-    assert manifest.verify(folder) == []
+    assert verify_shards(manifest, folder) == []
     assert sorted(os.listdir(folder))[:2] == ["docs", "manifest.json"]  # no temporary file is left
 
 
@@ -91,14 +93,14 @@ def test_verify_names_a_missing_file(write_corpus, name):
     folder = write_corpus(FIRST, SECOND)
     (folder / name).unlink()
     assert kinds(folder)[0] == ("shard-00001", "missing file")
-    assert name in Manifest.load(folder).verify(folder)[0].detail
+    assert name in verify_shards(Manifest.load(folder), folder)[0].detail
 
 
 def test_verify_names_a_flipped_bit_in_the_mask(write_corpus):
     folder = write_corpus(FIRST, SECOND)
     (folder / "shard-00000_mask.bin").write_bytes(bytes([1, 1, 0, 1, 1, 1]))
     assert kinds(folder) == [("shard-00000", "sha256 differs"), ("shard-00000", "counts differ")]
-    assert "5 loss_tokens on disk, 4 in the manifest" in Manifest.load(folder).verify(folder)[1].detail
+    assert "5 loss_tokens on disk, 4 in the manifest" in verify_shards(Manifest.load(folder), folder)[1].detail
 
 
 def test_verify_names_a_truncated_mask(write_corpus):
@@ -121,7 +123,7 @@ def test_verify_names_both_shards_whose_masks_were_swapped(write_corpus):
 
 def test_verify_names_ids_that_the_model_has_no_row_for_and_a_missing_eod(write_corpus):
     folder = write_corpus([([5, 64, 0], [1, 1, 1]), ([8, 9], [1, 1])])
-    problems = Manifest.load(folder).verify(folder)
+    problems = verify_shards(Manifest.load(folder), folder)
     assert [(p.kind, p.detail) for p in problems] == [
         ("id out of vocabulary", "ids span 0..64, the padded vocabulary is 64"),
         ("no eod at document end", "1 documents, the first is 1; eod is 0"),

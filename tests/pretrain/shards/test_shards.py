@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.shards.check import DocumentTooLongError, EmptyDocumentError, MaskLengthError, TokenIdError
-from pretrain.shards.megatron_index import CorruptShardError, ShardError
-from pretrain.shards.shard import SUFFIXES, ShardReader, ShardWriter, shard_file, token_dtype
+from tokensieve.pretrain.shards.check import DocumentTooLongError, EmptyDocumentError, MaskLengthError, TokenIdError
+from tokensieve.pretrain.shards.megatron_index import CorruptShardError, ShardError
+from tokensieve.pretrain.shards.shard import SUFFIXES, ShardReader, ShardWriter, shard_file, token_dtype
 
 IDS = np.array([5, 6, 7, 0, 8, 0, 9, 10, 11, 12, 0], dtype=np.int32)
 MASK = np.array([1, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1], dtype=np.uint8)
@@ -162,7 +162,7 @@ def test_writer_that_cannot_finish_leaves_no_file(tmp_path, monkeypatch):
     def full_disk(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pretrain.hashed_file.os.fsync", full_disk)
+    monkeypatch.setattr("tokensieve.pretrain.hashed_file.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         attempt()
     assert list(tmp_path.iterdir()) == []

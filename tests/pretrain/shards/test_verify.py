@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pretrain.hashed_file import file_sha256
-from pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.hashed_file import file_sha256
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.shards.verify import verify_shards
 
 FILES = [".bin", ".idx", "_mask.bin", "_mask.idx", "_score.bin", "_score.idx"]
 ONE = [([5, 6, 7, 0], [1, 0, 0, 1], [10, 200, 255, 0]), ([8, 0], [1, 1], [3, 0])]
@@ -17,7 +18,7 @@ TWO = [([9, 0], [0, 1], [128, 0]), ([5, 6, 9, 0], [0, 1, 1, 1], [130, 1, 2, 0])]
 
 
 def kinds(folder) -> list[tuple[str, str]]:
-    return [(problem.where, problem.kind) for problem in Manifest.load(folder).verify(folder)]
+    return [(problem.where, problem.kind) for problem in verify_shards(Manifest.load(folder), folder)]
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_counts_of_scores_that_are_not_those_on_disk_are_named_by_level(corpus):
     counts = content["shards"][0]["score_counts"]
     counts[10], counts[11] = 0, 1
     (corpus / "manifest.json").write_text(json.dumps(content))
-    (problem,) = Manifest.load(corpus).verify(corpus)
+    (problem,) = verify_shards(Manifest.load(corpus), corpus)
     assert str(problem) == "shard-00000: counts differ: 1 tokens of score 10 on disk, 0 in the manifest"
 
 
@@ -85,7 +86,7 @@ def indexed(folder, *doc_ids: list[str]):
 
 def test_a_document_that_is_trained_on_and_held_out_is_found(write_corpus):
     folder = indexed(write_corpus(ONE, TWO, splits=["train", "valid"]), ["a", "b"], ["c", "b"])
-    (problem,) = Manifest.load(folder).verify(folder)
+    (problem,) = verify_shards(Manifest.load(folder), folder)
     assert str(problem) == ("shard-00000: document in two splits: 1 documents are in valid or test too, the first is b")
 
 

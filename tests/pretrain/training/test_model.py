@@ -7,12 +7,12 @@ pytest.importorskip("megatron.core", reason="needs megatron-core")
 import torch
 from megatron.core.models.common.embeddings.rope_utils import apply_rotary_pos_emb
 
-from pretrain.convert.names import megatron_shapes
-from pretrain.errors import TrainingError
-from pretrain.training.config import ParallelConfig
-from pretrain.training.model import build_model, squared_relu
-from pretrain.training.model_config import ModelConfig
 from tests.megatron_cpu import built, logits, megatron_on_cpu
+from tokensieve.pretrain.convert.names import megatron_shapes
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.training.config import ParallelConfig
+from tokensieve.pretrain.training.model import build_model, squared_relu
+from tokensieve.pretrain.training.model_config import ModelConfig
 
 IDS_BT = torch.arange(32).view(2, 16) * 7 % 64
 

@@ -4,8 +4,8 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
-from pretrain.training.model_config import ModelConfig
-from udfs.installed import conf_folder
+from tokensieve.pretrain.training.model_config import ModelConfig
+from tokensieve.udfs.files.installed import conf_folder
 
 LADDER = {
     "paper-13m": 13.2,

@@ -8,9 +8,9 @@ pytest.importorskip("megatron.core", reason="needs megatron-core")
 
 import torch
 
-from pretrain.training.config import OptimizerConfig
-from pretrain.training.model_config import ModelConfig
 from tests.megatron_cpu import Trainer, built, causal_mask, logits, megatron_on_cpu, positions
+from tokensieve.pretrain.training.config import OptimizerConfig
+from tokensieve.pretrain.training.model_config import ModelConfig
 
 WIDTHS = (32, 64, 128, 256)
 LAYERS = ("layer 0", "layer 1", "logits")

@@ -6,11 +6,11 @@ pytest.importorskip("megatron.core", reason="needs megatron-core")
 
 import torch
 
-from pretrain.errors import TrainingError
-from pretrain.training.config import OptimizerConfig, ParallelConfig
-from pretrain.training.model_config import ModelConfig
-from pretrain.training.optimizer import build_optimizer
 from tests.megatron_cpu import Trainer, megatron_on_cpu
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.training.config import OptimizerConfig, ParallelConfig
+from tokensieve.pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.training.optimizer import build_optimizer
 
 SETTINGS = OptimizerConfig(lr=0.01, weight_decay=0.1, warmup_fraction=0.2, min_lr_ratio=0.1)
 
@@ -93,7 +93,7 @@ def test_the_rates_reach_the_weights():
 
 
 def test_a_distributed_optimizer_without_fused_adam_is_refused_with_the_reason(monkeypatch):
-    monkeypatch.setattr("pretrain.training.optimizer.find_spec", lambda name: None)
+    monkeypatch.setattr("tokensieve.pretrain.training.optimizer.find_spec", lambda name: None)
     parallel = ParallelConfig(distributed_optimizer=True)
     with pytest.raises(TrainingError, match="needs Transformer Engine or Apex, and neither is installed"):
         build_optimizer(config(), SETTINGS, [], torch.float32, parallel)

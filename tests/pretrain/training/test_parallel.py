@@ -10,10 +10,10 @@ pytest.importorskip("megatron.core", reason="needs megatron-core")
 
 from safetensors.torch import load_file
 
-from pretrain.training.config import PretrainConfig
-from pretrain.training.train import train
 from tests.small_runs import COUNTING, SMALL
 from tests.training_processes import job, run
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.train import train
 
 SETTINGS = SMALL | {
     "micro_batch_size": 1,

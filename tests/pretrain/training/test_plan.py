@@ -7,9 +7,10 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from pretrain.shards.manifest import ManifestError
-from pretrain.training.config import ModelConfig, PretrainConfig
-from pretrain.training.plan import PlanError, plan
+from tokensieve.pretrain.errors import ManifestError
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.model_config import ModelConfig
+from tokensieve.pretrain.training.plan import PlanError, plan
 
 # 100 documents of 10 tokens, 6 of which bear loss: 1,000 tokens, 600 loss-bearing, 62 samples of 16.
 DOCUMENTS = [([1, 2, 3, 4, 5, 6, 7, 8, 9, 0], [1, 0, 0, 1, 1, 0, 0, 1, 1, 1])] * 100

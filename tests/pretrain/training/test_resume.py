@@ -12,13 +12,13 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
-from pretrain.errors import TrainingError
-from pretrain.shards.manifest import Manifest
-from pretrain.training import checkpoint
-from pretrain.training.config import PretrainConfig
-from pretrain.training.train import train
 from tests.small_runs import COUNTING, small_run
 from tests.training_processes import job, start
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.shards.manifest import Manifest
+from tokensieve.pretrain.training import checkpoint
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.train import train
 
 
 def config(**changes) -> PretrainConfig:

@@ -14,14 +14,15 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
-from pretrain.process_group import ProcessGroupError, process_group
-from pretrain.training.config import ParallelConfig, PretrainConfig
-from pretrain.training.cpu_shim import CpuShimError, cpu_shim
-from pretrain.training.engine import Engine, Microbatch
-from pretrain.training.parallel import model_parallel
-from pretrain.training.plan import plan
-from pretrain.training.train import TrainingError, train
 from tests.small_runs import COUNTING, small_run
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.process_group import ProcessGroupError, process_group
+from tokensieve.pretrain.training.config import ParallelConfig, PretrainConfig
+from tokensieve.pretrain.training.engine import Engine, Microbatch
+from tokensieve.pretrain.training.megatron_patches import CpuShimError, cpu_shim
+from tokensieve.pretrain.training.parallel import model_parallel
+from tokensieve.pretrain.training.plan import plan
+from tokensieve.pretrain.training.train import train
 
 SPEED = ["seconds", "tokens_per_second", "mfu"]
 

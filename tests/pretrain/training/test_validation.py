@@ -7,13 +7,13 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
-from pretrain.errors import TrainingError
-from pretrain.training.compare import compare
-from pretrain.training.config import PretrainConfig
-from pretrain.training.evaluate import evaluate
-from pretrain.training.records import StepRecord, ValidationRecord
-from pretrain.training.train import train
 from tests.small_runs import COUNTING, FORGET_SHARE, small_run
+from tokensieve.pretrain.errors import TrainingError
+from tokensieve.pretrain.evaluate.checkpoint_losses import evaluate
+from tokensieve.pretrain.evaluate.compare_runs import compare
+from tokensieve.pretrain.training.config import PretrainConfig
+from tokensieve.pretrain.training.records import StepRecord, ValidationRecord
+from tokensieve.pretrain.training.train import train
 
 
 def config(**changes) -> PretrainConfig:

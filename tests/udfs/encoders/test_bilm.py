@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from udfs.encoders import build
-from udfs.scoring.packed_forward import token_values
-from udfs.tokenizer import Tokenized
+from tokensieve.udfs.encoders.encoder import build
+from tokensieve.udfs.packing.packed_forward import token_values
+from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
 SHAPE = {"type": "bilm", "vocab_size": 50, "dim": 16, "heads": 2, "hidden": 32, "layers": [1, 3]}
 LEFT, RIGHT = [*range(16), *range(32, 48)], [*range(16, 32), *range(48, 64)]

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from udfs.encoders import build
+from tokensieve.udfs.encoders.encoder import build
 
 SHAPE = {"type": "masked", "vocab_size": 50, "dim": 16, "heads": 2, "hidden": 32, "layers": [2, 1]}
 

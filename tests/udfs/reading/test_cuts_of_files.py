@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.scoring import shard
-from jobs.scoring.partitions import partitions
-from udfs.read_shard import Faults, Split, read_split
-from udfs.reading import line_marks
-from udfs.reading.json_lines import numbered_lines
+from tokensieve.jobs.source.inspect_file import Shard, inspect
+from tokensieve.jobs.source.partitions import partitions
+from tokensieve.udfs.reading import line_marks
+from tokensieve.udfs.reading.json_lines import numbered_lines
+from tokensieve.udfs.reading.parts import Faults
+from tokensieve.udfs.reading.read_shard import read_split
+from tokensieve.udfs.reading.split import Split
 
 SCHEMA = pa.schema([("text", pa.string()), ("n", pa.int64())])
 LINES = [b"{}", b" ", b"", b"\t{}", b'{"text": "x"}', b"\r", b"nonsense", b"\xff", b"x" * 30]
@@ -23,8 +25,8 @@ Read = dict[int, str | None]
 
 
 def splits_of(path: Path, format: str) -> tuple[Split, ...]:
-    looked = shard.inspect(str(path), str(path.parent), format, "text")
-    assert isinstance(looked, shard.Shard)
+    looked = inspect(str(path), str(path.parent), format, "text")
+    assert isinstance(looked, Shard)
     return looked.splits
 
 

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is 
 
 READ = """
 import sys
-from jobs.scoring.partitions import partitions
-from jobs.scoring.shard import inspect
-from udfs.read_shard import Rows, read_split
+from tokensieve.jobs.source.partitions import partitions
+from tokensieve.jobs.source.inspect_file import inspect
+from tokensieve.udfs.reading.read_shard import Rows, read_split
 path, folder, format, wanted = sys.argv[1:5]
 shard = inspect(path, folder, format, "text")
 rows = batches = 0
@@ -30,7 +30,7 @@ assert rows == int(wanted), rows
 """
 COUNT = "from pyarrow.compute import binary_length\ndef use(text):\n    binary_length(text)\n"
 TOKENIZE = """
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 tokenizer = ByteTokenizer.load("conf/classifiers/medicine-tiny", BACKEND)
 def use(text):
     tokens = tokenizer.encode(text)

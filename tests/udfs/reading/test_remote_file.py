@@ -7,12 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.scoring.listing import find_files, list_files
-from jobs.scoring.source import ColumnsConfig, SourceConfig
 from tests.platforms.s3_server import BUCKET
-from udfs.read_shard import Faults, Rows, read_split
-from udfs.reading.remote_file import RemoteFile
-from udfs.storage import StorageConfig, StoreError, open_file_system, version_of
+from tokensieve.jobs.config.source import ColumnsConfig, SourceConfig
+from tokensieve.jobs.source.listing import find_files, list_files
+from tokensieve.udfs.files.storage import StorageConfig, StoreError, open_file_system, version_of
+from tokensieve.udfs.reading.parts import Faults, Rows
+from tokensieve.udfs.reading.read_shard import read_split
+from tokensieve.udfs.reading.remote_file import RemoteFile
 
 TEXTS = [f"text {at} " * 20 for at in range(600)]
 LINES = b"".join(json.dumps({"text": text}).encode() + b"\n" for text in TEXTS)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.udfs.sae.test_seeds import activations
-from udfs.sae.contexts import CANDIDATE_SCHEMA, ContextSettings, best, find_contexts, read_contexts
-from udfs.sae.slice import SaeError
+from tokensieve.udfs.sae.contexts import CANDIDATE_SCHEMA, ContextSettings, best, find_contexts, read_contexts
+from tokensieve.udfs.sae.slice import SaeError
 
 IDS = np.array([7, 8], np.int32)
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from udfs.labels import LABEL_SCHEMA, DocumentLabels, LabelError, decode_labels, encode_labels
-from udfs.sae.cross_check import OTHER, cross_check, hold_against
+from tokensieve.udfs.labels.labels import LABEL_SCHEMA, DocumentLabels, LabelError, decode_labels, encode_labels
+from tokensieve.udfs.sae.cross_check import OTHER, cross_check, hold_against
 
 
 def spans(*pairs: tuple[int, int]) -> np.ndarray:

@@ -6,9 +6,9 @@ import torch
 
 from tests.corpora import sentence
 from tests.tiny_sae import STRONG, WEAK, TinySae, plant
-from udfs.sae.latents import Latents, LatentSettings
-from udfs.sae.model import ModelSettings
-from udfs.sae.slice import SaeError
+from tokensieve.udfs.sae.latents import Latents, LatentSettings
+from tokensieve.udfs.sae.model import ModelSettings
+from tokensieve.udfs.sae.slice import SaeError
 
 pytest.importorskip("transformers")
 pytest.importorskip("sae_lens")
@@ -24,7 +24,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinySae:
 def settings(tiny: TinySae, tmp_path_factory: pytest.TempPathFactory) -> LatentSettings:
     from sae_lens import SAE
 
-    from jobs.labelling.sae.export import cut
+    from tokensieve.jobs.labelling.sae.export import cut
 
     path = tmp_path_factory.mktemp("slice") / "slice.safetensors"
     kept = cut(SAE.load_from_disk(tiny.sae), tiny.latents)

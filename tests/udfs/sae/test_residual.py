@@ -11,10 +11,10 @@ import torch
 
 from tests.corpora import sentence
 from tests.tiny_sae import WIDTH, tiny_gemma
-from udfs.sae.model import ModelSettings
-from udfs.sae.residual import Residual, padded_packs
-from udfs.sae.slice import SaeError, SaeSpec
-from udfs.tokenizer import Tokenized
+from tokensieve.udfs.sae.model import ModelSettings
+from tokensieve.udfs.sae.residual import Residual, padded_packs
+from tokensieve.udfs.sae.slice import SaeError, SaeSpec
+from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
 transformers = pytest.importorskip("transformers")
 TEXTS = [sentence(3, 25), "", sentence(4, 3), "naïve 🧬 drug", sentence(5, 60)]

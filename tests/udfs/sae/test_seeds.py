@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.sae.activations import Activations
-from udfs.sae.seeds import SeedRule, byte_spans, labelled_tokens, propagate
-from udfs.tokenizer import Tokenized
+from tokensieve.udfs.sae.activations import Activations
+from tokensieve.udfs.sae.seeds import SeedRule, byte_spans, labelled_tokens, propagate
+from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
 
 def fixed_point(seed_T: np.ndarray, active_T: np.ndarray, special_T: np.ndarray, bounds_D1: np.ndarray) -> np.ndarray:

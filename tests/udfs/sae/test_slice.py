@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from udfs.sae.slice import SaeError, SaeSlice, SaeSpec
+from tokensieve.udfs.sae.slice import SaeError, SaeSlice, SaeSpec
 
 
 def made(latents: tuple[int, ...] = (1, 4, 6), seed: int = 0) -> SaeSlice:

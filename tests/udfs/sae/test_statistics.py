@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.sae.slice import SaeError
-from udfs.sae.statistics import STATISTICS_SCHEMA, Statistics
+from tokensieve.udfs.sae.slice import SaeError
+from tokensieve.udfs.sae.statistics import STATISTICS_SCHEMA, Statistics
 
 IDS = np.array([5, 9, 40], np.int32)
 

@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bundles import random_bundle
-from udfs.scores import probabilities
-from udfs.scoring.cascade import Cascade, Sampling, probes, scanned, stretches
-from udfs.scoring.meter import Meter
-from udfs.scoring.packing import runs
-from udfs.scoring.scorer import Request, Scorer, ScorerSettings
+from tokensieve.udfs.packing.windows import runs
+from tokensieve.udfs.scores.stored_scores import probabilities
+from tokensieve.udfs.scoring.batch_group import Request
+from tokensieve.udfs.scoring.cascade import Cascade, Sampling, probes, scanned, stretches
+from tokensieve.udfs.scoring.meter import Meter
+from tokensieve.udfs.scoring.scorer import Scorer, ScorerSettings
 
 TEXTS = ["a short text", "The patient was given aspirin for a headache. " * 40, "", "Stars burn hydrogen. " * 60]
 

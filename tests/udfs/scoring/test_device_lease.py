@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from udfs.scoring.device_lease import DeviceLease, lease_folder
+from tokensieve.udfs.scoring.device_lease import DeviceLease, lease_folder
 
 SECONDS = 60  # more than any step takes on a busy machine
 WORKER = """
 import sys
 from pathlib import Path
-from udfs.scoring import device_lease
+from tokensieve.udfs.scoring import device_lease
 device_lease.LINGER_SECONDS = float(sys.argv[2])
 device_lease.WARN_AFTER_SECONDS = 0.5
 lease = device_lease.DeviceLease(lambda: print("dropped", flush=True), Path(sys.argv[1]))

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pytest
 
 from tests.bundles import random_bundle
-from udfs.scoring.heartbeat import Heartbeat, device_name, heartbeat, read_heartbeat, write_heartbeat
-from udfs.scoring.meter import Meter, Reading, total
-from udfs.scoring.score_plan import ScorePlan
-from udfs.scoring.score_rows import score_rows
-from udfs.scoring.scorer import ScorerSettings
+from tokensieve.udfs.scoring.heartbeat import Heartbeat, device_name, heartbeat, read_heartbeat, write_heartbeat
+from tokensieve.udfs.scoring.meter import Meter, Reading, total
+from tokensieve.udfs.scoring.score_plan import ScorePlan
+from tokensieve.udfs.scoring.score_rows import score_rows
+from tokensieve.udfs.scoring.scorer import ScorerSettings
 
 BEAT = Heartbeat(task=3, done=False, device="host cuda:0", began=5.0, at=6.5, reading=Reading(documents=7, busy_s=0.5))
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pyarrow as pa
 
-from udfs.scores import binary_array, encode_lengths
-from udfs.scoring.cascade import Cascade
-from udfs.scoring.judge_rows import judge_rows
-from udfs.scoring.score_plan import POLICY_TYPE
+from tokensieve.udfs.scores.stored_scores import binary_array, encode_lengths
+from tokensieve.udfs.scoring.cascade import Cascade
+from tokensieve.udfs.scoring.judge_rows import judge_rows
+from tokensieve.udfs.scoring.score_plan import POLICY_TYPE
 
 
 def test_forget_tokens_and_stretches_are_counted_per_document_and_policy():

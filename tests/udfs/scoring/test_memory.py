@@ -16,11 +16,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is 
 SCORE = """
 import sys
 import numpy as np
-from jobs.scoring.shard import inspect
-from udfs.reading.split import task_table
-from udfs.scoring.score_plan import ScorePlan
-from udfs.scoring.score_rows import score_splits
-from udfs.scoring.scorer import ScorerSettings
+from tokensieve.jobs.source.inspect_file import inspect
+from tokensieve.udfs.reading.split import task_table
+from tokensieve.udfs.scoring.score_plan import ScorePlan
+from tokensieve.udfs.scoring.score_rows import score_splits
+from tokensieve.udfs.scoring.scorer import ScorerSettings
 path, folder, format, bundle, bundle_id, wanted = sys.argv[1:7]
 shard = inspect(path, folder, format, "text")
 settings = ScorerSettings(bundles=(("p", bundle, bundle_id),), device="cpu", token_budget=32_768, threads=1)

@@ -7,15 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from jobs.scoring.shard import Shard, inspect
 from tests.bundles import random_bundle
-from udfs.reading.split import task_table
-from udfs.scores import quantize_logits
-from udfs.scoring.score_plan import EMPTY, WINDOWED, ScorePlan
-from udfs.scoring.score_rows import score_splits
-from udfs.scoring.scorer import Scorer, ScorerSettings
-from udfs.text_rows import made_id
-from udfs.tokenizer import ByteTokenizer
+from tokensieve.jobs.source.inspect_file import Shard, inspect
+from tokensieve.udfs.reading.split import task_table
+from tokensieve.udfs.reading.text_rows import made_id
+from tokensieve.udfs.scores.stored_scores import quantize_logits
+from tokensieve.udfs.scoring.score_plan import EMPTY, WINDOWED, ScorePlan
+from tokensieve.udfs.scoring.score_rows import score_splits
+from tokensieve.udfs.scoring.scorer import Scorer, ScorerSettings
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 TEXTS = [
     "Plain words.",

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bundles import random_bundle
-from udfs.scoring.backends.torch_packed import TorchPacked
-from udfs.scoring.forward import Forward
-from udfs.scoring.meter import Meter
-from udfs.scoring.packing import windows
-from udfs.scoring.scorer import Request, Scorer, ScorerSettings
+from tokensieve.udfs.packing.windows import windows
+from tokensieve.udfs.scoring.backends.torch_packed import TorchPacked
+from tokensieve.udfs.scoring.batch_group import Forward, Request
+from tokensieve.udfs.scoring.meter import Meter
+from tokensieve.udfs.scoring.scorer import Scorer, ScorerSettings
 
 WORDS = ["aspirin", "star", "treats", "the", "patient", "galaxy", "of", "\n", "\N{GREEK SMALL LETTER ALPHA}"]
 documents = st.lists(st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join), max_size=12)

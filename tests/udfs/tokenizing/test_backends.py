@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bundles import small_tokenizer
-from udfs.tokenizer import BackendUnfit, ByteTokenizer, Tokenized
-from udfs.tokenizing.probe import difference
-from udfs.tokenizing.texts import Texts
+from tokensieve.udfs.tokenizing.probe import difference
+from tokensieve.udfs.tokenizing.texts import BackendUnfit, Texts
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer, Tokenized
 
 pytest.importorskip("gigatoken", reason="the fast back end needs tokensieve[fast]")
 FAST = ("gigatoken", "tiktoken")
@@ -165,7 +165,7 @@ def test_an_unknown_rank_file_has_no_gigatoken_and_a_rank_file_no_tokenizers(tmp
 
 
 def test_gigatoken_is_made_anew_before_what_it_remembers_fills_the_memory(small, monkeypatch):
-    from udfs.tokenizing import gigatoken_bpe
+    from tokensieve.udfs.tokenizing import gigatoken_bpe
 
     monkeypatch.setattr(gigatoken_bpe, "FRESH_AFTER", 100)
     tokenizer = ByteTokenizer.load(small, "gigatoken")

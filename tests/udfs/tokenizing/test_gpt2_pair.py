@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from udfs.tokenizer import ByteTokenizer
-from udfs.tokenizing.byte_level import byte_alphabet
+from tokensieve.udfs.tokenizing.byte_level import byte_alphabet
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
 
 @pytest.fixture

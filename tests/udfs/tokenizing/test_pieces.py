@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from tests.bundles import small_tokenizer
-from udfs.tokenizer import ByteTokenizer, Tokenized
-from udfs.tokenizing import pieces
-from udfs.tokenizing.cuts import KNOWN_PATTERNS, are_exact, cuts
-from udfs.tokenizing.texts import Texts
+from tokensieve.udfs.tokenizing import pieces
+from tokensieve.udfs.tokenizing.cuts import KNOWN_PATTERNS, are_exact, cuts
+from tokensieve.udfs.tokenizing.texts import Texts
+from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer, Tokenized
 
 SEEDS = ["the patient's aspirin, 25 mg/day; we'll see", "naïve 日本語。テスト、漢字，字 z\u0301", "x=y+1\r\n\n  a\tb"]
 ATOMS = [

@@ -8,7 +8,7 @@ minute a worker and a C++ compiler on a CPU, some seconds and Triton on a GPU.
 import torch
 from torch import nn
 
-from udfs.block import Block
+from tokensieve.udfs.encoders.block import Block
 
 
 def compile_blocks(encoder: nn.Module) -> None:

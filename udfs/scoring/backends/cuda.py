@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from udfs.heads import ManyHeads
-from udfs.scoring.backends.torch_packed import computed_rows
+from tokensieve.udfs.bundles.heads import ManyHeads
+from tokensieve.udfs.scoring.backends.torch_packed import computed_rows
 
 if TYPE_CHECKING:
-    from udfs.bundle import Bundle
+    from tokensieve.udfs.bundles.bundle import Bundle
 
 
 class CudaBackend:
@@ -38,7 +38,7 @@ class CudaBackend:
         self._encoder: Any = members[0].encoder(self._device, getattr(torch, dtype))
         self._heads = ManyHeads([bundle.heads(self._device) for bundle in members])
         if compile:
-            from udfs.scoring.backends.compiled import compile_blocks
+            from tokensieve.udfs.scoring.backends.compiled import compile_blocks
 
             compile_blocks(self._encoder)
         self._inward, self._compute, self._outward = (torch.cuda.Stream(self._device) for _ in range(3))

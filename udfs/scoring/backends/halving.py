@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from udfs.scoring.backends import Backend, Pending
+from tokensieve.udfs.scoring.backends.backend import Backend, Pending
 
 
 class WindowTooLarge(RuntimeError):

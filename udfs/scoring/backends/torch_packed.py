@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from udfs.bundle import Bundle
+    from tokensieve.udfs.bundles.bundle import Bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class TorchPacked:
     def __init__(self, members: "Sequence[Bundle]", *, dtype: str, compile: bool, token_budget: int) -> None:
         import torch
 
-        from udfs.heads import ManyHeads
+        from tokensieve.udfs.bundles.heads import ManyHeads
 
         self.name = f"torch {dtype}" + (" compiled" if compile else "")
         self.token_budget = token_budget
@@ -41,7 +41,7 @@ class TorchPacked:
         self._heads = ManyHeads([bundle.heads() for bundle in members])
         self._busy = 0.0
         if compile:
-            from udfs.scoring.backends.compiled import compile_blocks
+            from tokensieve.udfs.scoring.backends.compiled import compile_blocks
 
             compile_blocks(self._encoder)
 

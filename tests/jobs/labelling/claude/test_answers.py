@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs.labelling.claude.answers import check_schema, unfit
-from jobs.labelling.claude.request import Request
 from tests.claude_project import question
+from tokensieve.jobs.labelling.claude.answers import check_schema, unfit
+from tokensieve.jobs.labelling.claude.request import Request
 
 LABEL = {"type": "string", "enum": ["forget", "retain"]}
 NUMBERS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 9}, "minItems": 1, "maxItems": 3}

@@ -2,10 +2,11 @@
 
 import pytest
 
-from jobs.labelling.claude import client
-from jobs.labelling.claude.errors import ApiError, BatchError
 from tests.claude_project import Project, canaries, honest, question, text_of
-from tests.fake_claude import CANCELED, CUT_AFTER, CUT_BEFORE, CUT_MIDDLE, ERRORED, EXPIRED, MISSING, REFUSAL, TRUNCATED
+from tests.fake_claude import CANCELED, ERRORED, EXPIRED, REFUSAL, TRUNCATED
+from tests.fake_claude_http import CUT_AFTER, CUT_BEFORE, CUT_MIDDLE, MISSING
+from tokensieve.jobs.labelling.claude import client
+from tokensieve.jobs.labelling.claude.client import ApiError, BatchError
 
 CREATE = "POST /v1/messages/batches"
 RESULTS = "GET /v1/messages/batches/ID/results"
@@ -91,7 +92,7 @@ def test_rate_limit_and_overload_of_create_are_waited_out(project: Project, text
 
 
 def test_an_overload_that_does_not_end_is_an_error_and_the_next_run_goes_on(project: Project, monkeypatch):
-    monkeypatch.setattr("jobs.labelling.claude.batches.TRIES", 2)
+    monkeypatch.setattr("tokensieve.jobs.labelling.claude.batches.TRIES", 2)
     project.fake.script(CREATE, 529, 529)
     with pytest.raises(ApiError, match="status 529"):
         project.ask([question("one")])

@@ -2,13 +2,13 @@
 
 import pytest
 
-from jobs.errors import ConfigError, InputError
-from jobs.labelling.claude.cost import most
-from jobs.labelling.claude.errors import BudgetError
-from jobs.labelling.claude.prices import LongRates, Price, price_of
-from jobs.labelling.claude.service import estimate
 from tests.claude_project import MODEL, Project, canaries, question
-from tests.fake_claude import CUT_AFTER
+from tests.fake_claude_http import CUT_AFTER
+from tokensieve.jobs.config.claude import LongRates, Price
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.labelling.claude.client import BudgetError
+from tokensieve.jobs.labelling.claude.cost import most, price_of
+from tokensieve.jobs.labelling.claude.estimate import estimate
 
 PRICE = Price(input=100.0, output=500.0, cache_write=200.0, cache_read=10.0)
 

@@ -4,17 +4,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.labelling.claude import documents, sentences
-from jobs.labelling.claude.errors import CanaryError
-from jobs.labelling.claude.fence import Fence
-from jobs.labelling.claude.sample import sample
-from jobs.labelling.claude.settings import SampleConfig
-from jobs.labelling.label_set import label_table, read_labels
 from tests.claude_project import KEY
 from tests.fake_claude import ERRORED, REFUSAL, FakeClaude
 from tests.labelled_project import labelled_project
 from tests.labeller import Labeller, medical
-from udfs.text_rows import text_hash
+from tokensieve.jobs.config.claude import SampleConfig
+from tokensieve.jobs.labelling.claude import documents, sentences
+from tokensieve.jobs.labelling.claude.client import CanaryError
+from tokensieve.jobs.labelling.claude.fence import Fence
+from tokensieve.jobs.labelling.claude.text_labels import sample
+from tokensieve.jobs.labelling.label_set import label_table, read_labels
+from tokensieve.udfs.reading.text_rows import text_hash
 
 TEXTS = {
     "a": "The patient took aspirin.",

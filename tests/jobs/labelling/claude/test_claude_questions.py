@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.errors import ConfigError, InputError
-from jobs.labelling.claude import questions
 from tests.fake_claude import REFUSAL, FakeClaude
 from tests.labelled_project import labelled_project, write_project
 from tests.labeller import Labeller
+from tokensieve.jobs.cli import app
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.labelling.claude import questions
 
 ROWS = [
     {"id": "q1", "question": "What lowers a fever?", "choices": ["aspirin", "rain"]},

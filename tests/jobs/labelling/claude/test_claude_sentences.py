@@ -5,18 +5,28 @@ import json
 import numpy as np
 import pytest
 
-from jobs.labelling.claude import sentences
-from jobs.labelling.claude.asker import Asker
-from jobs.labelling.claude.chunks import FORGET, KEEP, UNKNOWN, Sentences, chunks, in_range, numbers, pick, put
-from jobs.labelling.claude.prompts import sentences as ask_joint
-from jobs.labelling.claude.request import Answer
-from jobs.labelling.claude.sentence_check import Agreement, AgreementError
-from jobs.labelling.claude.settings import SentencesConfig
-from jobs.labelling.label_set import label_table, read_labels
 from tests.fake_claude import REFUSAL, FakeClaude
 from tests.jobs.labelling.claude.test_claude_documents import write_source
 from tests.labelled_project import labelled_project
 from tests.labeller import Labeller, medical
+from tokensieve.jobs.config.claude import SentencesConfig
+from tokensieve.jobs.labelling.claude import sentences
+from tokensieve.jobs.labelling.claude.asker import Asker
+from tokensieve.jobs.labelling.claude.chunks import (
+    FORGET,
+    KEEP,
+    UNKNOWN,
+    Sentences,
+    chunks,
+    in_range,
+    numbers,
+    pick,
+    put,
+)
+from tokensieve.jobs.labelling.claude.prompts import sentences as ask_joint
+from tokensieve.jobs.labelling.claude.request import Answer
+from tokensieve.jobs.labelling.claude.sentences import Agreement, AgreementError
+from tokensieve.jobs.labelling.label_set import label_table, read_labels
 
 NO_CHECK = "claude.sentences.check_documents=0"
 TEXTS = {

@@ -5,9 +5,10 @@ import sqlite3
 
 import pytest
 
-from jobs.labelling.claude.errors import ApiError
 from tests.claude_project import KEY, Project, canaries, honest, question, text_of
-from tests.fake_claude import CUT_AFTER, CUT_BEFORE, ERRORED, REFUSAL
+from tests.fake_claude import ERRORED, REFUSAL
+from tests.fake_claude_http import CUT_AFTER, CUT_BEFORE
+from tokensieve.jobs.labelling.claude.client import ApiError
 
 CALL = "POST /v1/messages"
 

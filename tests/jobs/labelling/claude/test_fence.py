@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.errors import InputError
-from jobs.labelling.claude.fence import Fence, FenceError, cap, clean
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.claude.fence import Fence, FenceError, cap, clean
 
 FENCE = Fence(secret=b"k" * 32)
 

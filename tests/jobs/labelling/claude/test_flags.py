@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.labelling.claude.flags import flags
+from tokensieve.jobs.labelling.claude.fence import flags
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from jobs.labelling.claude.errors import LedgerError
-from jobs.labelling.claude.ledger import Entry, Ledger
 from tests.claude_project import KEY, Project, canaries, question
+from tokensieve.jobs.labelling.claude.client import LedgerError
+from tokensieve.jobs.labelling.claude.ledger import Ledger
+from tokensieve.jobs.labelling.claude.ledger_file import Entry
 
 # Where a killed process stops: the intent is written and nothing sent, the server has acted and we do not know it, the
 # batch is on its way, its results are read and not yet written.
 PLACES = {
-    "before sending": "from jobs.labelling.claude import batches as at; at._create = die",
-    "before the reply": "from jobs.labelling.claude.ledger import Ledger as at; at.arrived = die",
-    "while waiting": "from jobs.labelling.claude import batches as at; at.collect_one = die",
-    "before settling": "from jobs.labelling.claude.ledger import Ledger as at; at.close_batch = die",
+    "before sending": "from tokensieve.jobs.labelling.claude import batches as at; at._create = die",
+    "before the reply": "from tokensieve.jobs.labelling.claude.ledger import Ledger as at; at.arrived = die",
+    "while waiting": "from tokensieve.jobs.labelling.claude import batches as at; at.collect_one = die",
+    "before settling": "from tokensieve.jobs.labelling.claude.ledger import Ledger as at; at.close_batch = die",
     "never": "pass",
 }
 CHILD = """

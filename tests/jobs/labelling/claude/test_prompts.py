@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.labelling.claude import canaries, prompts
-from jobs.labelling.claude.answers import check_schema, unfit
-from jobs.labelling.claude.fence import Fence
-from jobs.labelling.claude.request import Canary, Request
-from jobs.policies import PolicyDefinition, load_definition
+from tokensieve.jobs.labelling.claude import canaries, prompts
+from tokensieve.jobs.labelling.claude.answers import check_schema, unfit
+from tokensieve.jobs.labelling.claude.fence import Fence
+from tokensieve.jobs.labelling.claude.request import Canary, Request
+from tokensieve.jobs.policies.definition import PolicyDefinition, load_definition
 
 FENCE = Fence(secret=b"k" * 32)
 FORGET, KEEP = FENCE.words

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.errors import InputError
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.sae import describe, select
-from jobs.labelling.sae.latent_contexts import Context, by_latent, foils, held_out, shuffled
-from jobs.labelling.sae.neuronpedia import read_export
 from tests.fake_claude import REFUSAL, FakeClaude
 from tests.labelled_project import labelled_project
 from tests.labeller import Labeller
 from tests.planted import write_commit
-from udfs.sae.contexts import CONTEXT_SCHEMA
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.sae import describe, select
+from tokensieve.jobs.labelling.sae.latent_contexts import Context, by_latent, foils, held_out, shuffled
+from tokensieve.jobs.labelling.sae.neuronpedia import read_export
+from tokensieve.udfs.sae.contexts import CONTEXT_SCHEMA
 
 WORDS = {3: "aspirin", 5: "bridge", 8: "headache", 13: "vague"}
 

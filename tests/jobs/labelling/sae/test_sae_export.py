@@ -12,13 +12,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.config import load_section
-from jobs.errors import ConfigError, InputError
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.sae import export
 from tests.tiny_sae import LATENTS, WIDTH, tiny_jumprelu
-from udfs.sae.slice import SaeSlice
+from tokensieve.jobs.cli import app
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.config.load import load_section
+from tokensieve.jobs.errors import ConfigError, InputError
+from tokensieve.jobs.labelling.sae import export
+from tokensieve.udfs.sae import cut_slice
+from tokensieve.udfs.sae.slice import SaeSlice
 
 sae_lens = pytest.importorskip("sae_lens")
 X_TD = torch.randn(500, WIDTH, generator=torch.Generator().manual_seed(5)) * 3
@@ -106,7 +107,7 @@ def test_architecture_whose_slice_is_not_exact_is_refused(project, tmp_path, kin
 def test_every_architecture_that_sae_lens_knows_is_sliced_or_refused_with_a_reason():
     from sae_lens.registry import SAE_CLASS_REGISTRY
 
-    assert set(SAE_CLASS_REGISTRY) - {"jumprelu", "standard"} <= set(export.REFUSED)
+    assert set(SAE_CLASS_REGISTRY) - {"jumprelu", "standard"} <= set(cut_slice.REFUSED)
 
 
 def test_other_hooks_normalised_inputs_and_silence_about_bos_are_refused(project, tmp_path):

@@ -13,23 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.config import load_section
-from jobs.errors import InputError
-from jobs.labelling.config import LabelConfig
-from jobs.labelling.label_set import commit_labels, label_table
-from jobs.labelling.sae import export, label, stats
-from jobs.labelling.sae.inputs import stats_table
-from jobs.policies import load_definition
 from tests.corpora import sentence, write_corpus
 from tests.tiny_sae import WEAK as WEAK_LATENTS
 from tests.tiny_sae import TinySae, plant, tiny_gemma, tiny_jumprelu
-from udfs.labels import LABEL_SCHEMA, DocumentLabels, decode_labels, encode_labels
-from udfs.sae.contexts import read_contexts
-from udfs.sae.latents import Latents, LatentSettings
-from udfs.sae.model import ModelSettings
-from udfs.sae.slice import SaeSlice
-from udfs.sae.statistics import Statistics
-from udfs.text_rows import text_hash
+from tokensieve.jobs.config.labelling import LabelConfig
+from tokensieve.jobs.config.load import load_section
+from tokensieve.jobs.errors import InputError
+from tokensieve.jobs.labelling.label_set import commit_labels, label_table
+from tokensieve.jobs.labelling.sae import export, label, stats
+from tokensieve.jobs.labelling.sae.inputs import stats_table
+from tokensieve.jobs.policies.definition import load_definition
+from tokensieve.udfs.labels.labels import LABEL_SCHEMA, DocumentLabels, decode_labels, encode_labels
+from tokensieve.udfs.reading.text_rows import text_hash
+from tokensieve.udfs.sae.contexts import read_contexts
+from tokensieve.udfs.sae.latents import Latents, LatentSettings
+from tokensieve.udfs.sae.model import ModelSettings
+from tokensieve.udfs.sae.slice import SaeSlice
+from tokensieve.udfs.sae.statistics import Statistics
 
 pytest.importorskip("transformers")
 pytest.importorskip("sae_lens")

@@ -11,7 +11,7 @@ command=(
   --rdzv-id="$SLURM_JOB_ID"
   --nproc-per-node=8
   --max-restarts=2
-  -m jobs.cli
+  -m tokensieve.jobs.cli
   --config /run/launch/config.yaml
 )
 "${command[@]}" &

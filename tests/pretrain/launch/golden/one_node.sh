@@ -8,7 +8,7 @@ command=(
   --standalone
   --nproc-per-node=2
   --max-restarts=0
-  -m jobs.cli
+  -m tokensieve.jobs.cli
   --config /run/launch/config.yaml
 )
 "${command[@]}" &

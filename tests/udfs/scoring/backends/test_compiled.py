@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from udfs.encoders import build
-from udfs.scoring.backends.compiled import compile_blocks
+from tokensieve.udfs.encoders.encoder import build
+from tokensieve.udfs.scoring.backends.compiled import compile_blocks
 
 SHAPE = {"type": "masked", "vocab_size": 50, "dim": 16, "heads": 2, "hidden": 32, "layers": [1, 3]}
 

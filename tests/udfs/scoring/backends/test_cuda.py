@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from udfs.attention import attend
-from udfs.bundle import Bundle
-from udfs.encoders import build
-from udfs.packed_row import PackedRow
-from udfs.scoring.backends import build_backend
-from udfs.scoring.backends.cuda import CudaBackend
-from udfs.scoring.backends.halving import Halving
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.encoders.attention import attend
+from tokensieve.udfs.encoders.encoder import build
+from tokensieve.udfs.packing.packed_row import PackedRow
+from tokensieve.udfs.scoring.backends.cuda import CudaBackend
+from tokensieve.udfs.scoring.backends.halving import Halving
+from tokensieve.udfs.scoring.shared_pass import build_backend
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

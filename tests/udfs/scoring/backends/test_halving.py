@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.bundle import Bundle
-from udfs.scoring.backends.halving import Halving, WindowTooLarge
-from udfs.scoring.backends.torch_packed import TorchPacked
+from tokensieve.udfs.bundles.bundle import Bundle
+from tokensieve.udfs.scoring.backends.halving import Halving, WindowTooLarge
+from tokensieve.udfs.scoring.backends.torch_packed import TorchPacked
 
 LENGTHS = [60, 60, 60, 50, 50, 40, 30, 20, 20, 10]  # 400 tokens
 

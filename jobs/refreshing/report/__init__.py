@@ -1,2 +1,0 @@
-"""What a night says of itself: `publish` is the entry, `gather` and `profiles` read tables, `drift` and `bundles`
-compare scores, the cards and `charts` are the page's parts, `metrics` and `hook` tell machines."""

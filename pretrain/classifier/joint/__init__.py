@@ -1,1 +1,0 @@
-"""Encoder and token head trained together on spliced rows: a small encoder from scratch, or a given one fine-tuned."""
