@@ -5,6 +5,8 @@ Every import counts, those inside functions and under TYPE_CHECKING too. A verb 
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -180,6 +182,17 @@ def _verbs() -> list:
     named = [value for value in vars(verbs).values() if isinstance(value, verbs.Verb)]
     listed = [verb for value in vars(verbs).values() if isinstance(value, tuple) for verb in value]
     return [*named, *listed]
+
+
+def test_without_torch_and_megatron_every_verb_but_fit_is_imported():
+    modules = [f"{NAME}.{'.'.join(file.with_suffix('').parts)}" for file in files() if file.parts[0] == "jobs"]
+    code = (
+        "import sys, importlib\n"
+        "for name in ('torch', 'megatron', 'transformers', 'sae_lens', 'anthropic'): sys.modules[name] = None\n"
+        f"for name in {[module for module in modules if module != 'tokensieve.jobs.fit']}: importlib.import_module(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("room", sorted({path.parent for path in files()}), ids=str)

@@ -89,7 +89,7 @@ def bind_dataset(pretrain_gpt: Any, run: RunFilter) -> None:
 
 def delayed(provider: Callable, first_filtered_sample: int) -> Callable:
     """`provider` with a train split that is filtered from that sample on; builds on every rank, as the original."""
-    from tokensieve.pretrain.samples.filter_decisions import DelayedFilter
+    from tokensieve.pretrain.samples.dataset import DelayedFilter
 
     @functools.wraps(provider)
     def provide(*args: Any, **kwargs: Any) -> tuple:

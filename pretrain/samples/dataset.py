@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from megatron.core.datasets.blended_dataset import BlendedDataset
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
 from tokensieve.pretrain.errors import DatasetError
@@ -188,3 +189,29 @@ class _MappedShard:
     order_D: np.ndarray  # int32, the document index
     samples_S2: np.ndarray  # int32, (place in order_D, offset in that document) where each sample starts
     shuffle_S: np.ndarray
+
+
+class DelayedFilter(torch.utils.data.Dataset):
+    """A FilteredGPTDataset, or a BlendedDataset of them, that filters from sample `first_filtered_sample` on: before it
+    every token bears loss (arXiv 2601.21571, delayed filtering). Samples must be asked for in the order of training, as
+    Megatron's samplers do."""
+
+    def __init__(self, dataset: Any, first_filtered_sample: int) -> None:
+        self.dataset = dataset
+        self.first_filtered_sample = first_filtered_sample
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index >= self.first_filtered_sample:
+            return self.dataset[index]
+        return unfiltered(self.dataset, index)
+
+
+def unfiltered(dataset: Any, index: int) -> dict[str, Any]:
+    """Sample `index` with every label bearing loss and no id hidden."""
+    if not isinstance(dataset, BlendedDataset):
+        return dataset.unfiltered(index)
+    at = dataset.dataset_index[index]
+    return {"dataset_id": at, **dataset.datasets[at].unfiltered(dataset.dataset_sample_index[index])}

@@ -1,23 +1,14 @@
-"""From a filter's settings to a level of the score companion, and how many tokens it leaves.
+"""What a filter forgets of a corpus: the level of the score companion, how many tokens it leaves, and label noise.
 
-Works on the manifest's counts per level, so a plan over a corpus of any size costs nothing.
-
-Delayed filtering: samples before a given one train on every token (arXiv 2601.21571, delayed filtering).
-
-The data set's samples must come in the order of training, as Megatron's samplers read them.
-
-Label noise: the filter's decisions flipped at stated rates, the same flips for a document wherever it lies.
-
-One draw per token, a hash of document id, place in the document and seed: input and label of a token agree, another run
-or another shard order changes nothing. Source: arXiv 2601.21571, robustness to label noise.
+The level follows from the manifest's counts, so a plan over a corpus of any size costs nothing. Label noise flips the
+filter's decisions at stated rates (arXiv 2601.21571, robustness to label noise): one draw per token, a hash of document
+id, place in the document and seed, so that input and label of a token agree, and another run or another shard order
+changes nothing.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from megatron.core.datasets.blended_dataset import BlendedDataset
 
 from tokensieve.pretrain.errors import DatasetError
 from tokensieve.pretrain.hashing import below, id_hashes, mixed, salt
@@ -64,30 +55,6 @@ def loss_tokens(shard: ShardInfo, settings: FilterConfig, level: int | None) -> 
     fixed = shard.documents  # an end of document is never flipped
     flipped = (keep - fixed) * (1 - settings.noise.false_alarm) + (shard.tokens - keep) * settings.noise.miss
     return fixed + flipped
-
-
-class DelayedFilter(torch.utils.data.Dataset):
-    """A FilteredGPTDataset, or a BlendedDataset of them, that filters from sample `first_filtered_sample` on."""
-
-    def __init__(self, dataset: Any, first_filtered_sample: int) -> None:
-        self.dataset = dataset
-        self.first_filtered_sample = first_filtered_sample
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if index >= self.first_filtered_sample:
-            return self.dataset[index]
-        return unfiltered(self.dataset, index)
-
-
-def unfiltered(dataset: Any, index: int) -> dict[str, Any]:
-    """Sample `index` with every label bearing loss and no id hidden."""
-    if not isinstance(dataset, BlendedDataset):
-        return dataset.unfiltered(index)
-    at = dataset.dataset_index[index]
-    return {"dataset_id": at, **dataset.datasets[at].unfiltered(dataset.dataset_sample_index[index])}
 
 
 def document_keys(prefix: Path) -> np.ndarray:

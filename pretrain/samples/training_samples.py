@@ -21,9 +21,9 @@ from megatron.core.datasets.gpt_dataset import GPTDataset
 from tokensieve.pretrain.errors import DatasetError
 from tokensieve.pretrain.process_group import process_group
 from tokensieve.pretrain.samples.corpus import Corpus, CorpusShard, samples_in
-from tokensieve.pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig
+from tokensieve.pretrain.samples.dataset import FilteredGPTDataset, FilteredGPTDatasetConfig, unfiltered
 from tokensieve.pretrain.samples.filter_config import FilterConfig
-from tokensieve.pretrain.samples.filter_decisions import score_level, unfiltered
+from tokensieve.pretrain.samples.filter_decisions import score_level
 from tokensieve.pretrain.samples.index_cache import refuse_pickles
 from tokensieve.pretrain.shards.megatron_index import read_index
 from tokensieve.pretrain.shards.shard import shard_file

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from tokensieve.pretrain.errors import TrainingError
 from tokensieve.pretrain.samples.corpus import Corpus
 from tokensieve.pretrain.training.config import PretrainConfig
-from tokensieve.pretrain.training.megatron_patches import quiet_megatron
 from tokensieve.pretrain.training.plan import Plan, plan
 from tokensieve.pretrain.training.records import RunFolder, StepRecord, TrainResult, ValidationRecord, finished
 from tokensieve.pretrain.training.run_identity import identity, refuse_another_run, with_own_manifest
@@ -76,10 +75,11 @@ def train(
 @contextlib.contextmanager
 def built_run(config: PretrainConfig, shards: Path, out: Path) -> "Iterator[Run]":
     """A run with model and samples, inside everything that Megatron needs. Raises as `train` does."""
+    from tokensieve.pretrain.training.megatron_patches import cpu_shim, quiet_megatron
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_megatron())
         from tokensieve.pretrain.process_group import process_group, world_size
-        from tokensieve.pretrain.training.megatron_patches import cpu_shim
         from tokensieve.pretrain.training.parallel import model_parallel
         from tokensieve.pretrain.training.run import Run
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-from tokensieve.udfs.bundles.bundle import Bundle
-
 from tests.bench.scoring.against_peers import gemm_share, packing
 from tests.bench.scoring.classifiers import POLICY, Work, gemm_flops, settings
 from tests.bench.scoring.ours import scan
 from tests.bench.scoring.runs import Found, Run, in_turns, timed
 from tests.bench.scoring.sample import Corpus, texts
+from tokensieve.udfs.bundles.bundle import Bundle
 from tokensieve.udfs.scoring.scorer import Scorer
 
 

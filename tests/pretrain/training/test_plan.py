@@ -150,7 +150,7 @@ def test_ffn_defaults_to_four_times_the_width():
 
 
 def test_planning_imports_neither_torch_nor_megatron():
-    names = "pretrain.training.plan, pretrain.training.train"
+    names = "tokensieve.pretrain.training.plan, tokensieve.pretrain.training.train"
     code = f"import sys, {names}; print([m for m in ('torch', 'megatron') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
