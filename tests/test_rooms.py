@@ -211,7 +211,7 @@ def test_each_room_tells_its_flow(room):
         ("udfs/spans/carry.py", "def f():\n    from tokensieve.udfs.scoring import scorer", "udfs/scoring is above"),
         ("udfs/scores/a.py", "import pyspark", "an executor gets record batches"),
         ("pretrain/shards/a.py", "from tokensieve.jobs.errors import InputError", "jobs/errors.py is above"),
-        ("pretrain/mix/a.py", "from tokensieve.pretrain.training import plan", "pretrain/training stands beside"),
+        ("pretrain/mix/a.py", "from tokensieve.pretrain.samples import corpus", "pretrain/samples stands beside"),
         ("jobs/scoring/a.py", "from tokensieve.jobs.score import run", "jobs is above jobs/scoring"),
         ("jobs/mask.py", "from tokensieve.jobs.score import run", "a verb is no library"),
         ("jobs/mask.py", "from udfs.spans import carry", "import it by that name"),
