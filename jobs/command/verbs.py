@@ -78,13 +78,13 @@ VERBS = (
 )
 TRACE = Verb(
     name="trace",
-    help="Follow one document from its raw row to a training sample, or a training batch back.",
+    help="Follow one document from its raw row to a training sample, or a training batch back to its documents.",
     code="jobs.trace:run",
 )
 TRACE_STEP = _beside("trace --step", "", "jobs.tracing.batch:run")
 REFRESH = Verb(
     name="refresh",
-    help="Bring tables and shards up to the source, doing what is new or changed, and release them.",
+    help="Bring tables and shards up to the source, doing what is new or changed, and release them. For every night.",
     code="jobs.refresh:refresh",
 )
 MAINTAIN_VERBS = (
