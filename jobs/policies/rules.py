@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 def load_bundle(policy: str, config: PolicyConfig) -> "Bundle":
     """Loads and verifies a policy's bundle. Raises InputError naming the policy."""
-    from tokensieve.jobs.errors import InputError
     from tokensieve.udfs.bundles.bundle import Bundle, resolve
     from tokensieve.udfs.bundles.bundle_checks import BundleError
 
