@@ -4,14 +4,17 @@ An option counts as documented where a page names it whole (`score.token_budget`
 in a command), in a table whose head says whose keys stand there, or in a YAML block. A word in a sentence is no line.
 """
 
+import json
 import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 ANY_NAME = "NAME"
 SPAN = re.compile(r"`([^`]+)`")
@@ -114,7 +117,7 @@ def mentions(markdown: str, options: Options) -> Iterator[Mention]:
 
 
 def _cells(row: str) -> list[str]:
-    return [cell.strip() for cell in row.strip().strip("|").split(" | ")]
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip().strip("|"))]
 
 
 def _spans(text: str) -> list[str]:
@@ -173,6 +176,50 @@ def undocumented(options: Options, pages: dict[str, str]) -> list[Option]:
     named = {mention for text in pages.values() for mention in mentions(text, options)}
     return sorted(
         min(places) for places in options.places.values() if not any(one.is_at(*at) for one in places for at in named)
+    )
+
+
+def default_as_written(about: FieldInfo) -> str:
+    """How a table's column "default" says it."""
+    if about.is_required():
+        return "must be given"
+    default = about.get_default(call_default_factory=True)
+    if default is None:
+        return "none"
+    if isinstance(default, str):
+        plain = default == default.strip()
+        return f"`{default if plain else json.dumps(default)}`" if default else "empty"
+    return f"`{json.dumps(list(default) if isinstance(default, tuple) else default)}`"
+
+
+def wrong_defaults(options: Options, pages: dict[str, str]) -> list[str]:
+    """`PAGE: KEY, ...: CELL` for each row of a table of keys whose column "default" says another one."""
+    found = []
+    for page, text in pages.items():
+        head: list[str] = []
+        for line, below in pairwise([*text.splitlines(), ""]):
+            cells = _cells(line)
+            if below.startswith("|--"):
+                head = cells
+                continue
+            row = line.startswith("|") and not line.startswith("|--") and head[1:2] == ["default"]
+            if row and not _says(options, [*_of_row(cells, head)], _spans(cells[0]), cells[1]):
+                found.append(f"{page}: {cells[0]}: {cells[1]}")
+    return found
+
+
+def _says(options: Options, keys: list[Mention], names: list[str], cell: str) -> bool:
+    """Whether the cell is the one default of all keys, or theirs one after the other."""
+    given = cell.split(", ") if len(cell.split(", ")) == len(names) else [cell] * len(names)
+    return all(
+        any(
+            default_as_written(model.model_fields[own]) == text
+            for (model, own), places in options.places.items()
+            if any(place.is_at(*key) for place in places)
+        )
+        for name, text in zip(names, given, strict=True)
+        for key in keys
+        if key.path.endswith(f".{name}") or key.path == name
     )
 
 
