@@ -41,10 +41,6 @@ class LatentsConfig(BaseModel):
     """Contexts per latent that Claude sees, those of the lowest hash."""
     per_request: int = Field(default=20, ge=1, le=100)
     """Latents in one request."""
-    context_characters: int = Field(default=600, ge=40)
-    """Longer ones are cut on both sides of what the latent is active on."""
-    held_out: int = Field(default=5, ge=2)
-    """Contexts kept from the explainer, to test the explanation with, against as many of other latents."""
     quality_floor: float = Field(default=0.9, ge=0, le=1)
     """Explanations by which Claude tells fewer contexts apart are dropped (balanced accuracy)."""
 

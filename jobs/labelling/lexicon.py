@@ -17,9 +17,8 @@ from tokensieve.jobs.labelling.label_set import label_batch, label_source, read_
 from tokensieve.jobs.policies.definition import load_definition
 from tokensieve.jobs.source.scan import spark_schema
 from tokensieve.pretrain.hashed_file import replace_file
-from tokensieve.udfs.labels.count_words import COUNT_SCHEMA, count_words
 from tokensieve.udfs.labels.labels import label_rows
-from tokensieve.udfs.labels.lexicon import log_odds
+from tokensieve.udfs.labels.lexicon import COUNT_SCHEMA, count_words, log_odds
 from tokensieve.udfs.labels.lexicon_file import LEVELS_L, SHARE_SCHEMA, LexiconLabeller, StoredLexicon, read_lexicon
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from tokensieve.pretrain.errors import FitError
 from tokensieve.pretrain.measuring.model import segment_means
-from tokensieve.udfs.packing import packed_forward
+from tokensieve.udfs.packing.windows import gather, kept, packs, scatter, windows
 from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer, Tokenized
 
 _BATCH = 64  # documents that are tokenised at a time
@@ -31,16 +32,19 @@ class Walk:
 def token_values(
     encoder: nn.Module, read: Callable[[Tensor], Tensor], tokens: Tokenized, width: int, walk: Walk
 ) -> np.ndarray:
-    """`read(features [P, d]) -> [P, width]` for all tokens: float32 [T, width]."""
-    return packed_forward.token_values(
-        lambda ids_P, bounds_N1: read(encoder(ids_P, bounds_N1)).float(),
-        tokens,
-        width,
-        window=walk.window,
-        margin=walk.margin,
-        token_budget=walk.token_budget,
-        device=walk.device,
-    )
+    """`read(features [P, d]) -> [P, width]` for all tokens: float32 [T, width].
+
+    The encoder gets packs of windows, ids int64 [P] on the device and window bounds int64 [N + 1] on the CPU.
+    """
+    cuts = windows(np.diff(tokens.bounds_D1), walk.window, walk.margin)
+    values_TK = np.empty((len(tokens.ids_T), width), dtype=np.float32)
+    for pack in packs(cuts.lengths_W, walk.token_budget):
+        ids_P, bounds_N1 = gather(tokens.ids_T, tokens.bounds_D1, cuts, pack)
+        with torch.inference_mode():
+            values_PK = read(encoder(torch.from_numpy(ids_P).to(walk.device), torch.from_numpy(bounds_N1))).float()
+        from_P, _ = kept(cuts, pack)
+        scatter(values_PK.cpu().numpy()[from_P], tokens.bounds_D1, cuts, pack, out_T=values_TK)
+    return values_TK
 
 
 def features(

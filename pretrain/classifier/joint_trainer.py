@@ -17,6 +17,8 @@ from torch.nn import functional
 from tokensieve.pretrain.classifier.spliced_rows import Rows
 from tokensieve.udfs.bundles.bundle import stored
 
+REPORT_EVERY = 100  # steps between two lines, whose loss is the mean over about as many
+
 
 class TrainConfig(BaseModel):
     """Optimiser settings; `warmup` is a share of the steps, `final` a share of the peak learning rate."""
@@ -29,7 +31,6 @@ class TrainConfig(BaseModel):
     warmup: float = Field(default=0.05, ge=0, le=1)
     final: float = Field(default=0.02, ge=0, le=1)
     clip: float = Field(default=1.0, gt=0)
-    report_every: int = Field(default=100, ge=1)
 
 
 def train(
@@ -66,9 +67,9 @@ def train(
         nn.utils.clip_grad_norm_(parameters, config.clip)
         optimizer.step()
         schedule.step()
-        running += (loss.item() - running) / min(step + 1, config.report_every)
+        running += (loss.item() - running) / min(step + 1, REPORT_EVERY)
         tokens += len(rows.ids_T)
-        if (step + 1) % config.report_every == 0 or step + 1 == config.steps:
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == config.steps:
             report(_progress(step + 1, config.steps, running, tokens, time.monotonic() - began))
     rounded(encoder)
     return head.requires_grad_(False)

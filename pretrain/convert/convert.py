@@ -14,9 +14,10 @@ from typing import Any
 
 from tokensieve.pretrain.convert.finished_run import FinishedRun
 from tokensieve.pretrain.convert.hugging_face_config import CLASSES, generation_config, model_config
-from tokensieve.pretrain.convert.tokenizer_files import tokenizer_files
+from tokensieve.pretrain.convert.tiktoken_json import tiktoken_json
 from tokensieve.pretrain.convert.weights import hugging_face_weights
 from tokensieve.pretrain.errors import ConvertError
+from tokensieve.pretrain.shards.shard_info import TokenizerInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,42 @@ def convert(run_folder: Path, out: Path, tokenizer: Path | None = None) -> Conve
         vocab_size=info.padded_vocab_size,
         out=out,
     )
+
+
+def tokenizer_files(path: Path, info: TokenizerInfo, seq_length: int) -> dict[str, bytes]:
+    """Names and contents of files that `AutoTokenizer` loads: `tokenizer.json` byte for byte, or made of a rank file.
+
+    Traded away: AutoTokenizer reads the literals of special tokens in a text as those tokens, export never does; pass
+    `split_special_tokens=True` for the ids that training saw.
+
+    Raises ConvertError: neither kind of tokenizer, or its end-of-text is no token."""
+    data = tiktoken_json(path) if path.suffix == ".tiktoken" else path.read_bytes()
+    end = _literal(data, info.eod, path)
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": end,
+        "eos_token": end,
+        "model_max_length": seq_length,
+        "clean_up_tokenization_spaces": False,
+    }
+    return {"tokenizer.json": data, "tokenizer_config.json": (json.dumps(config, indent=2) + "\n").encode()}
+
+
+def _literal(data: bytes, token: int, path: Path) -> str:
+    try:
+        spec: dict[str, Any] = json.loads(data)
+        added = {entry["content"]: entry["id"] for entry in spec.get("added_tokens", [])}
+        vocab = spec["model"]["vocab"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConvertError(
+            f"{path} is no tokenizer.json ({error!r}); give the run's tokenizer with --tokenizer"
+        ) from None
+    # A Unigram model lists [piece, score] in the order of ids.
+    known = added | (vocab if isinstance(vocab, dict) else {piece: at for at, (piece, _) in enumerate(vocab)})
+    for literal, found in known.items():
+        if found == token:
+            return literal
+    raise ConvertError(f"{path} has no token {token}, the run's end of text; give the run's tokenizer with --tokenizer")
 
 
 def _json(content: dict[str, Any]) -> bytes:

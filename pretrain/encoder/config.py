@@ -156,7 +156,6 @@ class EncoderConfig(_Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     tokenizer: Path | None = None
     vocabulary: VocabularyConfig | None = None
-    pad_vocabulary_to: Positive = 64
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     model: ShapeConfig
     batch: BatchConfig

@@ -22,6 +22,7 @@ from tokensieve.pretrain.errors import TrainingError
 from tokensieve.udfs.bundles.pretrained import PretrainedEncoder
 from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
+VOCABULARY_MULTIPLE = 64  # rows of the embedding, which matrix kernels take faster than odd numbers
 _PARTS: dict[str, tuple[Objective, ...]] = {"bilm": ("left", "right"), "masked": ("masked",)}
 
 
@@ -77,7 +78,7 @@ def identity(
     """What makes the run of one objective this run. Raises TrainingError: the tokenizer has no such mask token."""
     mask_id = _mask_id(config, tokenizer) if objective == "masked" else None
     ids = max(tokenizer.vocab_size, (mask_id or 0) + 1)
-    vocabulary = -(-ids // config.pad_vocabulary_to) * config.pad_vocabulary_to
+    vocabulary = -(-ids // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     return RunIdentity(
         objective=objective,
         seed=config.seed,

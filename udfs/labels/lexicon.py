@@ -6,13 +6,19 @@ words gives it a little context. Tokens are scored by the word that holds their 
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
+from tokensieve.udfs.labels.labels import LabelError
 from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
+COUNT_SCHEMA = pa.schema(
+    [pa.field("word", pa.string()), pa.field("other", pa.int64()), pa.field("positive", pa.int64())]
+)
+_MOST_WORDS = 1_000_000  # different ones whose counts a partition holds
 _WORD = re.compile(rb"[A-Za-z][A-Za-z'-]*[A-Za-z]|[A-Za-z]")
 
 
@@ -68,6 +74,38 @@ def learn(texts: Sequence[str], positive_D: np.ndarray, alpha: float = 1.0) -> L
 def find_words(text: str) -> list[bytes]:
     """The words of a text in lower case, as often as they stand there."""
     return _WORD.findall(text.encode("utf-8").lower())
+
+
+def count_words(label_set: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Partial counts, COUNT_SCHEMA, of batches with doc_id, text, text_hash, label (0..1) and label_hash.
+
+    A partition's counts are given out when they pass a million different words, so memory is bounded.
+    Raises LabelError for a document whose label is about another text.
+    """
+    counts: tuple[Counter[bytes], Counter[bytes]] = (Counter(), Counter())
+    for batch in batches:
+        for row in batch.to_pylist():
+            if row["text_hash"] != row["label_hash"]:
+                raise LabelError(
+                    f"label set {label_set}, document {row['doc_id']}: its label is about another text (text_hash "
+                    f"{row['label_hash']}, the text has {row['text_hash']}); label the source again"
+                )
+            counts[row["label"] >= 0.5].update(find_words(row["text"]))
+        if len(counts[0]) + len(counts[1]) > _MOST_WORDS:
+            yield _as_rows(counts)
+            counts = (Counter(), Counter())
+    yield _as_rows(counts)
+
+
+def _as_rows(counts: tuple[Counter[bytes], Counter[bytes]]) -> pa.RecordBatch:
+    words = sorted(counts[0].keys() | counts[1].keys())
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([word.decode("ascii") for word in words], pa.string()),
+            *(pa.array([count[word] for word in words], pa.int64()) for count in counts),
+        ],
+        schema=COUNT_SCHEMA,
+    )
 
 
 def log_odds(count_W2: np.ndarray, total_2: np.ndarray, vocabulary: int, alpha: float) -> np.ndarray:

@@ -18,8 +18,6 @@ from tokensieve.udfs.scoring.meter import Meter
 from tokensieve.udfs.scoring.shared_pass import load_passes
 from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
-__all__ = ["Request", "Scored", "Scorer", "ScorerSettings", "cuda_name", "worker_scorer"]
-
 TOKEN_BUDGET = {"cpu": 2_048, "cuda": 65_536}
 """Where none is set: what fits a core's cache, and what fills a large GPU."""
 LOOK_AHEAD = 16  # packs whose windows are sorted together

@@ -19,11 +19,9 @@ from tokensieve.udfs.tokenizing.gigatoken_bpe import GigatokenBpe
 from tokensieve.udfs.tokenizing.hugging_face import HuggingFaceJson
 from tokensieve.udfs.tokenizing.pieces import encode, pieces
 from tokensieve.udfs.tokenizing.probe import difference, probe
-from tokensieve.udfs.tokenizing.texts import Backend, BackendUnfit, Encoded, Reference, Texts, byte_offsets
+from tokensieve.udfs.tokenizing.texts import Backend, BackendUnfit, Encoded, Reference, Texts
 from tokensieve.udfs.tokenizing.tiktoken_bpe import TiktokenBpe
 from tokensieve.udfs.tokenizing.tiktoken_ranks import TiktokenRanks
-
-__all__ = ["BackendName", "BackendUnfit", "ByteTokenizer", "Tokenized", "byte_offsets"]
 
 BackendName = Literal["tokenizers", "tiktoken", "gigatoken"]
 FASTEST_FIRST: tuple[BackendName, ...] = ("gigatoken", "tiktoken", "tokenizers")

@@ -14,9 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from tokensieve.jobs.labelling.claude.ledger_file import BatchRow, Entry, LedgerReader, Outcome
-
-__all__ = ["BatchRow", "Entry", "Ledger", "Outcome"]
+from tokensieve.jobs.labelling.claude.ledger_file import Entry, LedgerReader, Outcome
 
 
 class Ledger(LedgerReader):

@@ -18,13 +18,11 @@ from tokensieve.jobs.labelling.claude.batches import ask_in_batches, canary_erro
 from tokensieve.jobs.labelling.claude.client import LedgerError, open_client
 from tokensieve.jobs.labelling.claude.cost import price_of
 from tokensieve.jobs.labelling.claude.direct import ask_directly
-from tokensieve.jobs.labelling.claude.estimate import Estimate, estimate, in_batches
+from tokensieve.jobs.labelling.claude.estimate import in_batches
 from tokensieve.jobs.labelling.claude.ledger import Ledger
 from tokensieve.jobs.labelling.claude.lost_batches import recover
 from tokensieve.jobs.labelling.claude.request import Answer, Canary, Request, labeller
 from tokensieve.jobs.labelling.claude.task import Progress, Task
-
-__all__ = ["Estimate", "ask", "estimate", "to_stderr"]
 
 
 def to_stderr(line: str) -> None:

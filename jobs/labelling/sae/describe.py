@@ -26,7 +26,7 @@ from tokensieve.jobs.labelling.sae.explanations import (
 )
 from tokensieve.jobs.labelling.sae.groups import Entry, Group, ask_groups, grouped, requests
 from tokensieve.jobs.labelling.sae.inputs import contexts_table
-from tokensieve.jobs.labelling.sae.latent_contexts import Context, by_latent, held_out
+from tokensieve.jobs.labelling.sae.latent_contexts import CHARACTERS, HELD_OUT, Context, by_latent, held_out
 from tokensieve.jobs.labelling.sae.latent_prompts import DESCRIBE, DETECT, LONGEST, describe
 from tokensieve.jobs.labelling.sae.neuronpedia import read_export
 from tokensieve.udfs.sae.contexts import read_contexts
@@ -84,8 +84,8 @@ def _explaining(asker: Asker, latents: Mapping[int, Sequence[Context]]) -> list[
     settings = asker.claude.latents
 
     def render(part: Sequence[int]) -> Request:
-        shown = [held_out(latents[latent], settings.held_out)[1][: settings.contexts] for latent in part]
-        return describe(asker.fence, [[one.marked(settings.context_characters) for one in some] for some in shown])
+        shown = [held_out(latents[latent], HELD_OUT)[1][: settings.contexts] for latent in part]
+        return describe(asker.fence, [[one.marked(CHARACTERS) for one in some] for some in shown])
 
     return grouped([*latents], settings.per_request, render)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tokensieve.jobs.labelling.claude.asker import Asker
 from tokensieve.jobs.labelling.claude.request import Request
 from tokensieve.jobs.labelling.sae.groups import Entry, Group, ask_groups, grouped, requests
-from tokensieve.jobs.labelling.sae.latent_contexts import Context, foils, held_out, shuffled
+from tokensieve.jobs.labelling.sae.latent_contexts import CHARACTERS, HELD_OUT, Context, foils, held_out, shuffled
 from tokensieve.jobs.labelling.sae.latent_prompts import detect
 
 Windows = list[tuple[Context, bool]]  # each with whether the latent is active on it
@@ -36,9 +36,9 @@ class Description:
 def detection_windows(asker: Asker, latents: Mapping[int, Sequence[Context]], latent: int) -> Windows:
     """The test of a latent: held-out contexts and as many of others, mixed. Empty where there are fewer than 2 each."""
     settings = asker.claude.latents
-    own = held_out(latents[latent], settings.held_out)[0]
+    own = held_out(latents[latent], HELD_OUT)[0]
     if settings.export:  # nobody who explained it saw ours
-        own = latents[latent][: settings.held_out]
+        own = latents[latent][:HELD_OUT]
     others = foils(latents, latent, len(own))
     count = min(len(own), len(others))
     return shuffled(latent, own[:count], others[:count]) if count >= 2 else []
@@ -53,7 +53,7 @@ def _groups(asker: Asker, said: Mapping[int, str], windows: Mapping[int, Windows
     settings = asker.claude.latents
 
     def render(part: Sequence[int]) -> Request:
-        shown = [[one.plain(settings.context_characters) for one, _ in windows[latent]] for latent in part]
+        shown = [[one.plain(CHARACTERS) for one, _ in windows[latent]] for latent in part]
         return detect(asker.fence, [(said[latent], some) for latent, some in zip(part, shown)])
 
     return grouped([latent for latent in said if windows[latent]], settings.per_request, render)

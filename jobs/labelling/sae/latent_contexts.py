@@ -10,6 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import xxhash
 
+CHARACTERS = 600
+"""Of a context as it is shown; a longer one is cut on both sides of what the latent is active on."""
+HELD_OUT = 5
+"""Contexts kept from the explainer, to test the explanation with, against as many of other latents."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Context:

@@ -21,7 +21,7 @@ from tokensieve.jobs.labelling.documents import write_json
 from tokensieve.jobs.labelling.sae.describe import read_latents
 from tokensieve.jobs.labelling.sae.groups import Group, ask_groups, grouped, requests
 from tokensieve.jobs.labelling.sae.inputs import contexts_table
-from tokensieve.jobs.labelling.sae.latent_contexts import Context
+from tokensieve.jobs.labelling.sae.latent_contexts import CHARACTERS, Context
 
 
 def run(config: LabelConfig) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _asking(asker: Asker, good: Mapping[int, str], contexts: Mapping[int, Sequen
 
 def _question(asker: Asker, description: str, contexts: Sequence[Context]) -> LatentQuestion:
     settings = asker.claude.latents
-    shown = tuple(one.marked(settings.context_characters) for one in contexts[: settings.contexts])
+    shown = tuple(one.marked(CHARACTERS) for one in contexts[: settings.contexts])
     return LatentQuestion(description=description, contexts=shown)
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from tokensieve.pretrain.classifier import joint_trainer
 from tokensieve.pretrain.classifier.joint_trainer import TrainConfig, rounded, train
 from tokensieve.pretrain.classifier.spliced_rows import Rows
 from tokensieve.udfs.encoders.encoder import build
 
 SHAPE = {"type": "sliding", "vocab_size": 20, "dim": 8, "layers": 1, "heads": 2, "hidden": 16, "reach": 4}
-CONFIG = TrainConfig(steps=3, learning_rate=1e-2, warmup=0.0, report_every=2)
+CONFIG = TrainConfig(steps=3, learning_rate=1e-2, warmup=0.0)
 
 
 def _rows(step: int) -> Rows:
@@ -76,7 +77,8 @@ def test_the_encoder_has_a_learning_rate_of_its_own():
     assert not _same(_trained(encoder_rate=1e-3)[0], rounded(_encoder()))
 
 
-def test_loss_and_time_left_are_reported():
+def test_loss_and_time_left_are_reported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(joint_trainer, "REPORT_EVERY", 2)
     lines: list[str] = []
     train(_encoder(), CONFIG, _rows, report=lines.append)
     assert [line.split("  ")[0] for line in lines] == ["step 2/3", "step 3/3"]

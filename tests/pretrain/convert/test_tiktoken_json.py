@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tokensieve.pretrain.convert.convert import tokenizer_files
 from tokensieve.pretrain.convert.tiktoken_json import merges_of, tiktoken_json
-from tokensieve.pretrain.convert.tokenizer_files import tokenizer_files
 from tokensieve.pretrain.errors import ConvertError
 from tokensieve.pretrain.shards.shard_info import TokenizerInfo
 from tokensieve.udfs.tokenizing.byte_level import byte_alphabet

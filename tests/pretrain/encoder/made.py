@@ -68,7 +68,6 @@ def config(folder: Path, **changes: Any) -> EncoderConfig:
         "threads": 1,
         "device": "cpu",
         "vocabulary": {"size": 300},
-        "pad_vocabulary_to": 1,
         "sources": [{"name": "one", "path": str(folder / "part.parquet"), "share": 1.0}],
         "model": {"dim": 16, "layers": 1, "heads": 2, "hidden": 32},
         "batch": {"context": 16, "step_tokens": 256, "microbatch_tokens": 128},

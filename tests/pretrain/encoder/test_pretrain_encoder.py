@@ -89,7 +89,7 @@ def test_halves_trained_apart_and_joined_are_those_of_one_run(tmp_path: Path):
 
 
 def test_a_masked_model_gets_a_mask_id_beyond_the_vocabulary_which_its_readers_never_see(tmp_path: Path):
-    made, _ = _pretrain(tmp_path, kind="masked", pad_vocabulary_to=64)
+    made, _ = _pretrain(tmp_path, kind="masked")
     assert made.parameters == 64 * 5 * 16 + made.parameters_outside_embedding
     loaded = PretrainedEncoder.load(tmp_path / "encoder")
     assert loaded.config["type"] == "masked"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tokensieve.pretrain.classifier.apply import Walk, token_values
 from tokensieve.udfs.encoders.encoder import build
-from tokensieve.udfs.packing.packed_forward import token_values
 from tokensieve.udfs.tokenizing.tokenizer import Tokenized
 
 SHAPE = {"type": "bilm", "vocab_size": 50, "dim": 16, "heads": 2, "hidden": 32, "layers": [1, 3]}
@@ -115,7 +115,7 @@ def test_a_windowed_document_does_not_depend_on_what_it_is_packed_with(encoder):
     many = np.concatenate([document, document[:7], document[:64]])
     three = Tokenized(ids_T=many, bytes_T=many, bounds_D1=np.array([0, 150, 157, 221]), failed={})
     values = [
-        token_values(encoder, tokens, 64, window=64, margin=16, token_budget=budget)
+        token_values(encoder, lambda x_PD: x_PD, tokens, 64, Walk(window=64, margin=16, token_budget=budget))
         for tokens, budget in ((one, 64), (three, 64), (three, 1000))
     ]
     np.testing.assert_allclose(values[1][:150], values[0], atol=1e-5)

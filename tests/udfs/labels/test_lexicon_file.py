@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokensieve.udfs.labels.count_words import COUNT_SCHEMA, count_words
 from tokensieve.udfs.labels.labels import LabelError
-from tokensieve.udfs.labels.lexicon import learn, log_odds
+from tokensieve.udfs.labels.lexicon import COUNT_SCHEMA, count_words, learn, log_odds
 from tokensieve.udfs.labels.lexicon_file import LEVELS_L, LexiconLabeller, StoredLexicon, read_lexicon
 
 WORDS = {"flu": 3.0, "dose": 2.0, "fever": 1.0, "sea": -2.0}
