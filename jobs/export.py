@@ -7,6 +7,7 @@ spark-submit jobs/export.py.
 
 from typing import TYPE_CHECKING, Any
 
+from tokensieve.jobs.config.export import ExportConfig
 from tokensieve.jobs.exporting.copy import copy_shards
 from tokensieve.jobs.exporting.documents import Documents
 from tokensieve.jobs.exporting.groups import Regrouping, regroup
@@ -14,7 +15,8 @@ from tokensieve.jobs.exporting.new_manifest import NewManifest
 from tokensieve.jobs.exporting.tokenizer import tokenizer_info
 from tokensieve.jobs.exporting.unchanged_groups import standing
 from tokensieve.jobs.policies.masked_rows import masked_commits
-from tokensieve.jobs.tables.table import Commit
+from tokensieve.jobs.policies.rules import RuleSet
+from tokensieve.jobs.tables.table import Commit, Format
 from tokensieve.pretrain.shards.manifest import SPLITS, ExportSettings, Inputs, Manifest
 from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
@@ -24,16 +26,17 @@ if TYPE_CHECKING:
     from tokensieve.jobs.config.corpus import Config
 
 
-def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
+def run(config: "Config", spark: "SparkSession", *, rules: RuleSet | None = None) -> dict[str, Any]:
     """Exports what has changed of the masked table and returns the counts.
 
-    Where nothing has changed, Spark runs no job and nothing is written. Raises ConfigError, InputError, BalanceError.
+    Where nothing has changed, Spark runs no job and nothing is written. `rules`: those of the masked table, where the
+    caller has them; None: reads them. Raises ConfigError, InputError, BalanceError.
     """
     folder = config.shards
     masked, scores = masked_commits(config.tables)
-    documents = Documents.of(config.tables, spark, masked, config.export.scores)
+    documents = Documents.of(config.tables, spark, masked, config.export.scores, rules)
     tokenizer, info = tokenizer_info(config.export)
-    inputs = _inputs(config, documents, scores)
+    inputs = _inputs(config.export, config.tables.format, documents, scores)
     before = None if config.export.whole else standing(folder, config.tables.store, info, inputs)
     groups, damaged = (None, frozenset()) if before is None else (before.groups, before.damaged)
     todo = regroup(groups, documents.sources, damaged, config.export.group_text_bytes)
@@ -47,9 +50,9 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
     return _result(manifest, todo, tokenizer) | copied
 
 
-def _inputs(config: "Config", documents: Documents, scores: Commit) -> Inputs:
-    export, masked, policies = config.export, documents.masked, documents.rules.policies
-    table = {"path": "masked", "format": config.tables.format, "version": masked.batch}
+def _inputs(export: ExportConfig, format: Format, documents: Documents, scores: Commit) -> Inputs:
+    masked, policies = documents.masked, documents.rules.policies
+    table = {"path": "masked", "format": format, "version": masked.batch}
     table["scored_by"] = str(scores.inputs["scored_by"])
     return Inputs(
         rule_id=str(masked.inputs["rule_id"]),

@@ -4,11 +4,14 @@ Only the score columns cross into Python (arrow_udf); the text stays in the JVM 
 Also an application: spark-submit jobs/mask.py.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tokensieve.jobs.policies.masked_rows import checked_scores, counts, decided, refuse_below_cascade
 from tokensieve.jobs.policies.rules import RuleSet, rule_set, save_rules
-from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.config import TablesConfig
+from tokensieve.jobs.tables.ledger import Ledger, sources_of
 from tokensieve.jobs.tables.table import Commit
 from tokensieve.udfs.files.content_id import content_id
 
@@ -17,14 +20,18 @@ if TYPE_CHECKING:
 
     from tokensieve.jobs.config.corpus import Config
 
+    Decide = Callable[[DataFrame], DataFrame]
+    """Rows of the masked table, of rows of the scores table."""
 
-def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
+
+def run(config: "Config", spark: "SparkSession", *, rules: RuleSet | None = None) -> dict[str, Any]:
     """Applies the policies' rules to the scores and returns the counts. Done already: nothing is written.
 
-    Rows of source files whose scores have changed are decided anew, all of them under another rule. Raises InputError
-    when the scores are missing or of other bundles, BalanceError when documents are lost.
+    Rows of source files whose scores have changed are decided anew, all of them under another rule. `rules`: those of
+    the configuration, where the caller has them; None: loads them. Raises InputError when the scores are missing or of
+    other bundles, BalanceError when documents are lost.
     """
-    rules = rule_set(config.policies)
+    rules = rules or rule_set(config.policies)
     masked = config.tables.table("masked")
     source = checked_scores(config.tables, rules)
     refuse_below_cascade(config.tables, source, {name: entry.threshold for name, entry in rules.policies.items()})
@@ -34,41 +41,40 @@ def run(config: "Config", spark: "SparkSession") -> dict[str, Any]:
         ledger=source.ledger,
     )
     save_rules(config.tables, rules)
-    current = masked.commit()
+    current, decide = masked.commit(), partial(_masked, rules=rules, text=config.source.columns.text)
     if current is None or (current.batch, current.ledger) != (wanted.batch, wanted.ledger):
         base = current if current and current.inputs["rule_id"] == rules.rule_id and current.ledger else None
         if base is None or source.ledger is None:
-            _write_all(config, spark, rules, source, wanted)
+            _write_all(config.tables, spark, decide, source, wanted)
         else:
-            _write_changes(config, spark, rules, source, wanted, base)
+            _write_changes(config.tables, spark, decide, source, wanted, base)
         config.tables.forget_old(masked)
     return counts(config.tables, spark)
 
 
-def _write_all(config: "Config", spark: "SparkSession", rules: RuleSet, source: Commit, wanted: Commit) -> None:
+def _write_all(tables: TablesConfig, spark: "SparkSession", decide: "Decide", source: Commit, wanted: Commit) -> None:
     """Decides every row anew."""
-    rows = config.tables.table("scores").read(spark, source.version)
-    ledger = Ledger.of(config.tables.store, source)
-    sources = () if ledger is None else ledger.sources
-    config.tables.table("masked").replace(_masked(rows, rules, config), wanted, sources=sources)
+    rows = tables.table("scores").read(spark, source.version)
+    sources = sources_of(Ledger.of(tables.store, source))
+    tables.table("masked").replace(decide(rows), wanted, sources=sources)
 
 
 def _write_changes(
-    config: "Config", spark: "SparkSession", rules: RuleSet, source: Commit, wanted: Commit, base: Commit
+    tables: TablesConfig, spark: "SparkSession", decide: "Decide", source: Commit, wanted: Commit, base: Commit
 ) -> None:
     """Decides the rows of those source files that were scored since the table was made; others keep their decision."""
-    now, then = (Ledger.load(config.tables.store, str(commit.ledger)) for commit in (source, base))
+    now, then = (Ledger.load(tables.store, str(commit.ledger)) for commit in (source, base))
     changed, gone = now.changed_since(then), now.gone_since(then)
-    rows = config.tables.table("scores").read(spark, source.version, changed)
+    rows = tables.table("scores").read(spark, source.version, changed)
     leaving = gone | (changed & then.sources.keys())
-    config.tables.table("masked").update(_masked(rows, rules, config), wanted, base, leaving, changed)
+    tables.table("masked").update(decide(rows), wanted, base, leaving, changed)
 
 
-def _masked(scores: "DataFrame", rules: RuleSet, config: "Config") -> "DataFrame":
+def _masked(scores: "DataFrame", rules: RuleSet, text: str) -> "DataFrame":
     """Rows of the masked table, of rows of the scores table."""
     from pyspark.sql import functions as F
 
-    rows = decided(scores, rules, config.source.columns.text).drop(*rules.policies)
+    rows = decided(scores, rules, text).drop(*rules.policies)
     return rows.withColumn("rule_id", F.lit(rules.rule_id))
 
 

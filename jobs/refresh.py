@@ -21,7 +21,6 @@ from tokensieve.jobs.refreshing.sources import source_changes
 from tokensieve.jobs.releases.refresh_run import Night, Step
 from tokensieve.jobs.releases.release import Release, newest_release
 from tokensieve.jobs.releases.release_report import reported
-from tokensieve.jobs.tables.ledger import Ledger
 from tokensieve.jobs.tables.lock import Lock, locked
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def run(config: "Config", session: Session, *, replay: bool = False) -> Night:
         locked(config.tables.store, config.refresh.lock_lease_s, "refresh") as lock,
         Recorder(config) as recorder,
     ):
-        again = tolerance.replayed(config, session()) if replay else []
+        again = tolerance.replayed(config.tables, session()) if replay else []
         found = plan(config, replay=bool(again))
         recorder.note(release=found.previous.version if found.previous else None)
         return _Night(config=config, session=session, lock=lock, recorder=recorder, plan=found, again=again).run()
@@ -80,36 +79,50 @@ class _Night:
 
     def _score(self, figures: Figures) -> Figures:
         config, spark = self.config, self.session()
-        result = score.run(config, spark, again=self.again, deleted=config.refresh.deleted, gate=False)
+        # The listing of the plan, however long ago it was made: this release is the source as it was then. A file that
+        # came since belongs to the next refresh, as does one that comes while this one scores; looking again would only
+        # move the line. What was replaced since is read as it is now, what went is a `vanished_file`.
+        result = score.run(
+            config,
+            spark,
+            again=self.again,
+            deleted=config.refresh.deleted,
+            gate=False,
+            found=self.plan.sources.found,
+            bundles=self.plan.bundles,
+        )
         files = result.get("sources", {})
         self.recorder.note(
             scored=tuple(sorted(name for kind in ("new", "changed", "again") for name in files.get(kind, ()))),
             device=device_use(result.get("device"), config.score.cost),
         )
-        measured, by_file = tolerance.measure(config, spark, self.plan.previous)
+        measured, by_file = tolerance.measure(
+            config.tables, config.score.quarantine_tolerance, spark, self.plan.previous
+        )
         self.recorder.note(gate=measured)
-        tolerance.refuse(config, measured, by_file)
+        tolerance.refuse(config.tables, measured, by_file)
         return figures.scored(result)
 
     def _mask(self, figures: Figures) -> Figures:
-        return figures.masked(mask.run(self.config, self.session()))
+        return figures.masked(mask.run(self.config, self.session(), rules=self.plan.ids.rules))
 
     def _export(self, figures: Figures) -> Figures:
-        return figures.exported(export.run(self.config, self.session()))
+        return figures.exported(export.run(self.config, self.session(), rules=self.plan.ids.rules))
 
     def _release(self, figures: Figures) -> Release | None:
         self.lock.check()
         with self.recorder.step("release"):
-            return new_release(self.config, self.plan, figures)
+            bundle_names = {name: policy.bundle for name, policy in self.config.policies.items()}
+            return new_release(self.config.tables, bundle_names, self.plan, figures)
 
     def _report(self, release: Release) -> Night:
         """Tells of the release, also of one whose night died before that."""
-        store, recorder = self.config.tables.store, self.recorder
+        store, recorder, sources = self.config.tables.store, self.recorder, self.plan.sources
         previous = newest_release(store, release.variant, before=release.version)
         told = reported(store, release.version)
-        after = Ledger.of(store, release)
-        before = after if told else Ledger.of(store, previous)
-        changes = source_changes(after, before, self.plan.sources)
+        after = sources.ledger_of(store, release)
+        before = after if told else sources.ledger_of(store, previous)
+        changes = source_changes(after, before, sources)
         recorder.of_release(release, previous, changes)
         if told:
             return publish(self.config, None, release, previous, recorder.ended("nothing_new"))

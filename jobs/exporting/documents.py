@@ -37,9 +37,21 @@ class Documents:
     companion: ScoreCompanion | None
 
     @classmethod
-    def of(cls, tables: TablesConfig, spark: "SparkSession", masked: Commit, scores: str | None) -> "Documents":
-        """`scores`: the policy whose scores go along. Raises ConfigError, InputError."""
-        rules = load_rules(tables, str(masked.inputs["rule_id"]))
+    def of(
+        cls,
+        tables: TablesConfig,
+        spark: "SparkSession",
+        masked: Commit,
+        scores: str | None,
+        rules: RuleSet | None = None,
+    ) -> "Documents":
+        """`scores`: the policy whose scores go along. `rules`: at hand already, used where they are the table's.
+
+        Raises ConfigError, InputError.
+        """
+        rule_id = str(masked.inputs["rule_id"])
+        if rules is None or rules.rule_id != rule_id:
+            rules = load_rules(tables, rule_id)
         return cls(
             tables=tables,
             spark=spark,

@@ -10,12 +10,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokensieve.jobs.config.export import SplitsConfig
+from tokensieve.jobs.config.export import ExportConfig, SplitsConfig
 from tokensieve.jobs.errors import ConfigError, InputError
 from tokensieve.jobs.exporting.documents import Documents
 from tokensieve.jobs.exporting.layout import Amount, Layout
 from tokensieve.jobs.exporting.run_tasks import write_groups
 from tokensieve.jobs.exporting.tokenizer import tokenizer_info
+from tokensieve.jobs.tables.config import TablesConfig
 from tokensieve.jobs.tables.table import Commit
 from tokensieve.pretrain.hashed_file import file_sha256, replace_file
 from tokensieve.pretrain.shards.groups import Group
@@ -99,10 +100,10 @@ def _export_again(
             f"{config.shards}: files of manifest {manifest.id} are gone, and it was exported before source files had "
             "groups, so that they cannot be made again; restore them from a copy"
         )
-    tokenizer = _tokenizer(config, manifest, folder)
+    tokenizer = _tokenizer(config.export, manifest, folder)
     if not groups:
         return
-    documents = Documents.of(config.tables, spark, _masked(config, manifest, version), manifest.inputs.scores)
+    documents = Documents.of(config.tables, spark, _masked(config.tables, manifest, version), manifest.inputs.scores)
     again = [group for group in manifest.groups.load(config.shards).groups if group.name in groups]
     _refuse_other_sources(documents, again, version)
     write_groups(
@@ -119,24 +120,24 @@ def _export_again(
     )
 
 
-def _tokenizer(config: "Config", manifest: Manifest, folder: Path) -> ByteTokenizer:
+def _tokenizer(export: ExportConfig, manifest: Manifest, folder: Path) -> ByteTokenizer:
     """The manifest's tokenizer, from its own copy or from the configuration; it is put into the folder."""
     info = manifest.tokenizer
     copy = folder / info.file
     if copy.is_file():
-        return ByteTokenizer.load(copy, config.export.backend)
-    tokenizer, now = tokenizer_info(config.export)
+        return ByteTokenizer.load(copy, export.backend)
+    tokenizer, now = tokenizer_info(export)
     if now.sha256 != info.sha256:
         raise ConfigError(
-            f"export.tokenizer: {config.export.tokenizer} has the SHA-256 {now.sha256}, manifest {manifest.id} was "
+            f"export.tokenizer: {export.tokenizer} has the SHA-256 {now.sha256}, manifest {manifest.id} was "
             f"tokenized by {info.sha256}, and its copy is gone; name that one"
         )
     replace_file(copy, tokenizer.data)
     return tokenizer
 
 
-def _masked(config: "Config", manifest: Manifest, version: int) -> Commit:
-    table, made_from = config.tables.table("masked"), manifest.inputs.source_table
+def _masked(tables: TablesConfig, manifest: Manifest, version: int) -> Commit:
+    table, made_from = tables.table("masked"), manifest.inputs.source_table
     masked = table.commit(version)
     if masked is None or (masked.batch, masked.ledger) != (made_from["version"], made_from.get("ledger")):
         there = "is missing" if masked is None else f"holds the batch {masked.batch}"

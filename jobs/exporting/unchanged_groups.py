@@ -5,7 +5,6 @@ Whether the shards that stand are those of a manifest is seen without reading th
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tokensieve.jobs.tables.ledger import FOLDER as LEDGERS
 from tokensieve.jobs.tables.store import Store
@@ -13,10 +12,6 @@ from tokensieve.pretrain.errors import ManifestError
 from tokensieve.pretrain.shards.groups import Groups
 from tokensieve.pretrain.shards.manifest import Inputs, Manifest
 from tokensieve.pretrain.shards.shard_info import TokenizerInfo
-
-if TYPE_CHECKING:
-    from tokensieve.jobs.config.corpus import Config
-
 
 WHERE_FROM = {"source_table"}  # the inputs that differ from night to night
 PADDED = {"padded_vocab_size"}  # of the tokenizer's record: no shard depends on it
@@ -70,9 +65,8 @@ def _same_tables(manifest: Manifest, store: Store, inputs: Inputs) -> bool:
     return ledger is None or store.exists(f"{LEDGERS}/{ledger}.parquet")
 
 
-def is_current(config: "Config", manifest_id: str) -> bool:
-    """True when the newest manifest has this id and every file that it names is there. Raises ConfigError."""
-    folder = config.shards
+def is_current(folder: Path, manifest_id: str) -> bool:
+    """True when the newest manifest in a folder has this id and every file that it names is there."""
     try:
         manifest = Manifest.load(folder)
     except ManifestError:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokensieve.jobs.pages.html import e
 from tokensieve.udfs.scores.stored_scores import GRID_STEP, GRID_ZERO, grid_threshold
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 500, 190, 40, 34, 26
@@ -34,7 +35,7 @@ def histogram(counts_B: np.ndarray, *, what: str, threshold: float | None, bin_w
     if threshold is not None:
         parts.append(_threshold_line(limit, threshold, counts_B, what))
     label = f"Histogram of {what} by score, {int(counts_B.sum()):,} in all"
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    return svg(WIDTH, HEIGHT, label, parts)
 
 
 def probability(grid: float) -> float:
@@ -67,9 +68,7 @@ def _grid(top: int) -> list[str]:
     for power in range(0, math.ceil(math.log10(top)) + 1, 1 if top < 10**5 else 2):
         count = 10**power
         if count <= top:
-            y = _y(count, top)
-            parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - 8}" y1="{y}" y2="{y}"/>')
-            parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{_short(count)}</text>')
+            parts += mark_at(_y(count, top), _short(count))
     return parts
 
 
@@ -137,9 +136,7 @@ def sweep_chart(curves: Sequence[Curve], threshold: float, level: int) -> str:
     base, height = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
-        y = round(base - height * share, 2)
-        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - 8}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{share:g}</text>')
+        parts += mark_at(round(base - height * share, 2), f"{share:g}")
     parts += probability_axis("share of units")
     for curve in curves:
         places = " ".join(f"{grid_x(at)},{round(base - height * v, 2)}" for at, v in enumerate(curve.values))
@@ -148,17 +145,12 @@ def sweep_chart(curves: Sequence[Curve], threshold: float, level: int) -> str:
     parts.append(f'<line class="threshold" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{base}"/>')
     at = min(max(x, LEFT + 50), WIDTH - 50)
     parts.append(f'<text class="note" x="{at}" y="12" text-anchor="middle">threshold {threshold:.4g}</text>')
-    return _svg(WIDTH, HEIGHT, "Figures at every threshold: " + ", ".join(curve.name for curve in curves), parts)
+    return svg(WIDTH, HEIGHT, "Figures at every threshold: " + ", ".join(curve.name for curve in curves), parts)
 
 
 def legend(curves: Sequence[Curve]) -> str:
     """The names of the curves, each beside a piece of its line."""
-    lines = [
-        f'<span><svg class="key" viewBox="0 0 34 10"><line class="curve {curve.kind}" x1="1" x2="33" y1="5" y2="5"/>'
-        f"</svg> {curve.name}</span>"
-        for curve in curves
-    ]
-    return f'<p class="keys">{"".join(lines)}</p>'
+    return keys([(line_key(f"curve {curve.kind}"), curve.name) for curve in curves])
 
 
 def reliability_chart(points: Sequence[Point], what: str) -> str:
@@ -188,8 +180,28 @@ def reliability_chart(points: Sequence[Point], what: str) -> str:
             f"predicted {point.predicted:.4f}, observed {point.observed:.4f} [{point.low:.4f}, {point.high:.4f}], "
             f"{point.units:,} {what}</title></circle>"
         )
-    return _svg(SIDE, SIDE, f"Reliability of {what}: observed share against predicted probability", parts)
+    return svg(SIDE, SIDE, f"Reliability of {what}: observed share against predicted probability", parts)
 
 
-def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
+def svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
+    """A picture of its parts; `label`, as HTML, is read out in its place."""
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def mark_at(y: float, label: str, *, left: int = LEFT, right: int = WIDTH - 8) -> list[str]:
+    """A horizontal line with its value before it."""
+    return [
+        f'<line class="rule" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>',
+        f'<text class="tick" x="{left - 6}" y="{y + 4}" text-anchor="end">{label}</text>',
+    ]
+
+
+def line_key(kind: str) -> str:
+    """A piece of a line of this class, for `keys`."""
+    return f'<line class="{kind}" x1="1" x2="33" y1="5" y2="5"/>'
+
+
+def keys(pairs: Sequence[tuple[str, str]]) -> str:
+    """A legend: pieces of drawing, each with its name."""
+    spans = (f'<span><svg class="key" viewBox="0 0 34 10">{piece}</svg> {e(name)}</span>' for piece, name in pairs)
+    return f'<p class="keys">{"".join(spans)}</p>'

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from tokensieve.udfs.reading.fault_reasons import REASONS
+from tokensieve.udfs.reading.fault_reasons import meaning
 
 
 def e(text: str) -> str:
@@ -26,14 +26,6 @@ def share(part: int, whole: int) -> str:
 def change(after: float, before: float, form: str = ",") -> str:
     """A difference with its sign, in Python's format of numbers; nothing but 0 for none."""
     return format(after - before, f"+{form}") if after != before else "0"
-
-
-def size(count: int) -> str:
-    """Bytes in decimal units."""
-    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count} B"
 
 
 def meter(part: int, whole: int) -> str:
@@ -63,7 +55,7 @@ def reason_table(reasons: Mapping[str, int]) -> str:
         return ""
     rows = "".join(
         f'<tr><td class="mono">{e(reason)}</td><td class="num">{count:,}</td>'
-        f'<td class="dim">{e(REASONS.get(reason, ""))}</td></tr>'
+        f'<td class="dim">{e(meaning(reason))}</td></tr>'
         for reason, count in reasons.items()
     )
     return f"<h3>Quarantine by reason</h3><table>{rows}</table>"

@@ -1,5 +1,6 @@
 """What a policy is to a run: its definition, its classifier bundle and its rule, named together by their content."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +25,11 @@ def load_bundle(policy: str, config: PolicyConfig) -> "Bundle":
         return Bundle.load(resolve(config.bundle))
     except (BundleError, OSError) as error:
         raise InputError(f"policies.{policy}.bundle: {error}") from error
+
+
+def load_bundles(policies: Mapping[str, PolicyConfig]) -> dict[str, "Bundle"]:
+    """Every policy's bundle, verified: read once a run and handed on. Raises InputError naming the policy."""
+    return {name: load_bundle(name, config) for name, config in policies.items()}
 
 
 class RuleSet(BaseModel):
@@ -58,11 +64,15 @@ class RuleEntry(BaseModel):
         return self.rule.model_copy(update={"cascade_threshold": self.cascade_threshold})
 
 
-def rule_set(policies: dict[str, PolicyConfig]) -> RuleSet:
-    """The rule set that a configuration describes. Raises ConfigError, InputError."""
+def rule_set(policies: Mapping[str, PolicyConfig], bundles: "Mapping[str, Bundle] | None" = None) -> RuleSet:
+    """The rule set that a configuration describes. `bundles`: as `load_bundles`; None: loads them.
+
+    Raises ConfigError, InputError.
+    """
+    bundles = bundles or load_bundles(policies)
     entries = {}
     for name, config in sorted(policies.items()):
-        bundle = load_bundle(name, config)
+        bundle = bundles[name]
         entries[name] = RuleEntry(
             definition_id=load_definition(config.definition).definition_id,
             bundle_id=bundle.bundle_id,
@@ -73,9 +83,9 @@ def rule_set(policies: dict[str, PolicyConfig]) -> RuleSet:
     return RuleSet(policies=entries)
 
 
-def token_thresholds(policies: dict[str, PolicyConfig]) -> dict[str, float]:
-    """By policy the token probability from which on a token is forget text. Raises ConfigError, InputError."""
-    return {name: entry.threshold for name, entry in rule_set(policies).policies.items()}
+def token_thresholds(policies: Mapping[str, PolicyConfig], bundles: "Mapping[str, Bundle]") -> dict[str, float]:
+    """By policy the token probability from which on a token is forget text. Raises ConfigError."""
+    return {name: entry.threshold for name, entry in rule_set(policies, bundles).policies.items()}
 
 
 def _cascade_threshold(rule: Rule, bundle: "Bundle") -> float | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tokensieve.jobs.refreshing.sources import broken
 from tokensieve.jobs.releases.release import Release, newest_release
 from tokensieve.jobs.tables.ledger import FOLDER as LEDGERS
-from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.ledger import Ledger, sources_of
+from tokensieve.jobs.tables.store import Store
 from tokensieve.pretrain.errors import ManifestError
 from tokensieve.pretrain.shards.manifest import Manifest
 
@@ -25,7 +26,7 @@ def show(config: "Config", version: int) -> dict[str, Any]:
     store, release = config.tables.store, Release.load(config.tables.store, version)
     past = config.of_variant(release.variant)
     newest = newest_release(store, release.variant)
-    ledger = Ledger.of(store, release) if _ledger_is_there(config, release) else None
+    ledger = Ledger.of(store, release) if _ledger_is_there(store, release) else None
     there: dict[str, bool | None] = {
         f"{name} version {number}": number in past.tables.table(name).versions()
         for name, number in release.tables.items()
@@ -36,7 +37,7 @@ def show(config: "Config", version: int) -> dict[str, Any]:
     return {
         "release": release.model_dump(mode="json"),
         "newest": newest is not None and newest.version == version,
-        "files": {} if ledger is None else {name: source.version for name, source in ledger.sources.items()},
+        "files": {name: source.version for name, source in sources_of(ledger).items()},
         "broken": broken(ledger),
         "there": there,
         "lines": _lines(release, there),
@@ -55,8 +56,8 @@ def rebuild(config: "Config", session: "Callable[[], SparkSession]", version: in
     return make(past, session(), release.manifest, release.tables["masked"], folder)
 
 
-def _ledger_is_there(config: "Config", release: Release) -> bool:
-    return release.ledger is not None and config.tables.store.exists(f"{LEDGERS}/{release.ledger}.parquet")
+def _ledger_is_there(store: Store, release: Release) -> bool:
+    return release.ledger is not None and store.exists(f"{LEDGERS}/{release.ledger}.parquet")
 
 
 def _shards(folder: Path, manifest: str) -> dict[str, bool | None]:

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tokensieve.jobs.config.source import SourceConfig
 from tokensieve.jobs.refreshing.plan import Plan, plan
-from tokensieve.jobs.refreshing.sources import broken
+from tokensieve.jobs.refreshing.sources import Sources, broken
 from tokensieve.jobs.scoring.job import SCHEMA
 from tokensieve.jobs.source.listing import list_files
 from tokensieve.jobs.source.schema import from_text
+from tokensieve.jobs.tables.config import TablesConfig
 
 if TYPE_CHECKING:
     from tokensieve.jobs.config.corpus import Config
@@ -22,7 +24,7 @@ def dry_run(config: "Config", replay: bool) -> dict[str, Any]:
     """
     found = plan(config, replay)
     names: dict[str, list[str]] = {kind: list(getattr(found.sources.changes, kind, ())) for kind in KINDS}
-    faults = _broken(config, found)
+    faults = _broken(config.source, config.tables, found.sources)
     return {
         "due": dict(found.due),
         **names,
@@ -32,18 +34,18 @@ def dry_run(config: "Config", replay: bool) -> dict[str, Any]:
     }
 
 
-def _broken(config: "Config", found: Plan) -> dict[str, str]:
+def _broken(source: SourceConfig, tables: TablesConfig, sources: Sources) -> dict[str, str]:
     """Files that could not be taken, and of those that were not looked at yet those that cannot be."""
-    changes = found.sources.changes
+    changes = sources.changes
     if changes is None:
         return {}
-    known = {name: why for name, why in broken(found.sources.ledger).items() if name in changes.kept}
+    known = {name: why for name, why in broken(sources.ledger).items() if name in changes.kept}
     fresh = {*changes.new, *changes.changed}
     if not fresh:
         return known
-    commit = config.tables.table("scores").commit()
+    commit = tables.table("scores").commit()
     settled = None if commit is None else from_text(str(commit.inputs[SCHEMA]))
-    looked = list_files(config.source, fresh, settled)
+    looked = list_files(source, fresh, settled, sources.found)
     return known | {one.name: f"{one.reason}: {one.detail}" for one in looked.broken}
 
 

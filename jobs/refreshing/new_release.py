@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokensieve.jobs.errors import BusyError, InputError
 from tokensieve.jobs.refreshing.plan import Plan
 from tokensieve.jobs.releases.release import Release, releases
-from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.config import TablesConfig
+from tokensieve.jobs.tables.ledger import Ledger, sources_of
 from tokensieve.jobs.tables.quarantine import pinned_version
 from tokensieve.jobs.tables.table import Commit
-
-if TYPE_CHECKING:
-    from tokensieve.jobs.config.corpus import Config
 
 LATER = {"version", "made_at"}  # what two releases of the same content differ in
 
@@ -55,26 +53,27 @@ class Figures:
         return replace(self, **{name: result[name] for name in ("manifest", "tokens", "loss_tokens")})
 
 
-def new_release(config: "Config", plan: Plan, figures: Figures) -> Release | None:
+def new_release(tables: TablesConfig, bundle_names: dict[str, str], plan: Plan, figures: Figures) -> Release | None:
     """Writes a release of the tables as they stand, None where it would say what the previous one says.
+
+    `bundle_names`: policy to the bundle as the configuration names it.
 
     Raises InputError when a table is missing, BusyError when another process made a release meanwhile.
     """
-    store, ids, previous = config.tables.store, plan.ids, plan.previous
-    scores, masked = _commit(config, "scores"), _commit(config, "masked")
-    ledger = Ledger.of(store, scores)
-    sources = {} if ledger is None else ledger.sources
+    store, ids, previous = tables.store, plan.ids, plan.previous
+    scores, masked = _commit(tables, "scores"), _commit(tables, "masked")
+    sources = sources_of(Ledger.of(store, scores))
     release = Release(
         version=max(releases(store), default=0) + 1,
         made_at=datetime.now(UTC),
-        variant=config.tables.variant,
+        variant=tables.variant,
         tables={"scores": _version(scores), "quarantine": pinned_version(scores), "masked": _version(masked)},
         ledger=scores.ledger,
         score_id=ids.score,
         rule_id=ids.rules.rule_id,
         export_id=ids.export,
         bundles={name: entry.bundle_id for name, entry in ids.rules.policies.items()},
-        bundle_names={name: policy.bundle for name, policy in config.policies.items()},
+        bundle_names=bundle_names,
         source_version=plan.sources.version,
         sources=len(sources),
         broken=sum(source.fault is not None for source in sources.values()),
@@ -89,10 +88,10 @@ def new_release(config: "Config", plan: Plan, figures: Figures) -> Release | Non
     return release
 
 
-def _commit(config: "Config", table: str) -> Commit:
-    commit = config.tables.table(table).commit()
+def _commit(tables: TablesConfig, table: str) -> Commit:
+    commit = tables.table(table).commit()
     if commit is None:
-        raise InputError(f"{config.tables.table(table).uri}: the table is missing; run `tokensieve refresh` again")
+        raise InputError(f"{tables.table(table).uri}: the table is missing; run `tokensieve refresh` again")
     return commit
 
 

@@ -29,6 +29,7 @@ from tokensieve.jobs.pages.refresh.page import page
 from tokensieve.jobs.releases.refresh_run import Night
 from tokensieve.jobs.releases.release import Release, newest_release, releases
 from tokensieve.jobs.releases.release_report import FOLDER, NightFile, ReportFile
+from tokensieve.jobs.tables.config import TablesConfig
 from tokensieve.pretrain.hashed_file import replace_file
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ def publish_failure(config: "Config", night: Night) -> NightFile | None:
     try:
         release = newest_release(store, config.tables.variant)
         file = ReportFile.load(store, release.version) if release else None
-        return _tell(config, release, file, night, _last_success(config, release), [])
+        return _tell(config, release, file, night, _last_success(config.tables, release), [])
     except (OSError, VerbError) as error:
-        log.warning("the failed night could not be told in %s: %s", store.uri(_file(config, NIGHT)), error)
+        log.warning("the failed night could not be told in %s: %s", store.uri(_file(config.tables, NIGHT)), error)
         return None
 
 
@@ -92,7 +93,7 @@ def _gathered(
 ) -> ReportFile:
     from tokensieve.jobs.refreshing.sum_up import gather
 
-    file = gather(config, spark, release, previous, night.sources)
+    file = gather(config.tables, config.refresh.drift, spark, release, previous, night.sources)
     file.save(config.tables.store)
     return file
 
@@ -111,14 +112,16 @@ def _tell(
     )
     score = config.score
     priced = score.cost.dollars_per_device_hour is not None
-    metrics = exposition(_labels(config), told, release, tolerance=score.quarantine_tolerance, priced=priced).encode()
-    store.write(_file(config, METRICS), metrics)
+    metrics = exposition(
+        _labels(config.tables), told, release, tolerance=score.quarantine_tolerance, priced=priced
+    ).encode()
+    store.write(_file(config.tables, METRICS), metrics)
     if refresh.metrics_file and (trouble := _copied(metrics, Path(refresh.metrics_file))):
         told = told.model_copy(update={"warnings": (*told.warnings, trouble)})
     places = {"corpus": config.source.path, "root": config.tables.root}
-    store.write(_file(config, PAGE), page(told, release, file, **places, drift=refresh.drift).encode())
+    store.write(_file(config.tables, PAGE), page(told, release, file, **places, drift=refresh.drift).encode())
     content = (told.model_dump_json(indent=2) + "\n").encode()
-    store.write(_file(config, NIGHT), content)
+    store.write(_file(config.tables, NIGHT), content)
     if refresh.hook and (trouble := run_hook(refresh.hook, content, refresh.hook_timeout_s)):
         told = told.model_copy(update={"warnings": (*told.warnings, trouble)})
     for warning in told.warnings:
@@ -126,10 +129,10 @@ def _tell(
     return told
 
 
-def _labels(config: "Config") -> dict[str, str]:
+def _labels(tables: TablesConfig) -> dict[str, str]:
     """What tells this corpus's samples from another's on the same machine."""
-    variant = config.tables.variant
-    return {"root": config.tables.root} | ({"variant": variant} if variant else {})
+    variant = tables.variant
+    return {"root": tables.root} | ({"variant": variant} if variant else {})
 
 
 def _copied(metrics: bytes, path: Path) -> str | None:
@@ -140,16 +143,16 @@ def _copied(metrics: bytes, path: Path) -> str | None:
     return None
 
 
-def _file(config: "Config", name: str) -> str:
+def _file(tables: TablesConfig, name: str) -> str:
     """The variant's own file of this kind."""
     stem, _, suffix = name.partition(".")
-    return f"{config.tables.named(stem)}.{suffix}"
+    return f"{tables.named(stem)}.{suffix}"
 
 
-def _last_success(config: "Config", release: Release | None) -> datetime | None:
+def _last_success(tables: TablesConfig, release: Release | None) -> datetime | None:
     """As the last refresh.json says; where that is gone or damaged, the time of the newest release."""
     try:
-        return NightFile.model_validate_json(config.tables.store.read(_file(config, NIGHT))).last_success_at
+        return NightFile.model_validate_json(tables.store.read(_file(tables, NIGHT))).last_success_at
     except (FileNotFoundError, ValidationError):
         return release.made_at if release else None
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tokensieve.jobs.config.refresh import DriftConfig
 from tokensieve.jobs.refreshing.bundle_change import bundle_changes, flips, rule_changes
 from tokensieve.jobs.refreshing.row_sums import Sums, sums_of
 from tokensieve.jobs.refreshing.score_profiles import drift_of, profiles_of
@@ -19,7 +20,6 @@ from tokensieve.jobs.tables.ledger import Ledger
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from tokensieve.jobs.config.corpus import Config
     from tokensieve.jobs.tables.config import TablesConfig
 
 
@@ -36,16 +36,21 @@ class Written:
 
 
 def gather(
-    config: "Config", spark: "SparkSession", release: Release, previous: Release | None, changes: SourceChanges
+    tables: "TablesConfig",
+    drift: DriftConfig,
+    spark: "SparkSession",
+    release: Release,
+    previous: Release | None,
+    changes: SourceChanges,
 ) -> ReportFile:
     """The report of a release against the previous one of its variant.
 
     Raises InputError where a table, a ledger or the rules that one of them pins is missing.
     """
-    tables, earlier = config.tables, None
+    earlier = None
     if previous:  # killed before its report was written: all its documents are the reference
         loaded = ReportFile.load(tables.store, previous.version)
-        earlier = loaded or gather(config, spark, previous, None, SourceChanges())
+        earlier = loaded or gather(tables, drift, spark, previous, None, SourceChanges())
     written = _written(tables, release, previous)
     changed = bundle_changes(tables, spark, release, previous) if previous else {}
     same = {name: both for name, (_, both) in changed.items()}
@@ -61,7 +66,7 @@ def gather(
         before=earlier.report.totals if earlier else None,
         sources=Sources.of(changes),
         bundles=release.bundle_names,
-        drift={name: drift_of(name, profile, earlier, config.refresh.drift) for name, profile in profiles.items()},
+        drift={name: drift_of(name, profile, earlier, drift) for name, profile in profiles.items()},
         bundle_changes={name: change for name, (change, _) in changed.items()},
         rule_changes=rule_changes(tables, release, previous) if previous else (),
         flips=flips(tables, spark, release, previous) if previous and previous.rule_id != release.rule_id else None,

@@ -5,6 +5,7 @@ of a cluster are not in the hours: scoring overlaps with them, or outlasts them 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tokensieve.jobs.config.score import Cost, cost
+from tokensieve.jobs.config.score import CascadeConfig, Cost, ScoreConfig, cost
 from tokensieve.jobs.errors import InputError
-from tokensieve.jobs.policies.rules import load_bundle
+from tokensieve.jobs.policies.rules import load_bundles
 from tokensieve.jobs.scoring.job import scorer_settings
 from tokensieve.jobs.scoring.refusals import refuse_clashes, refuse_nesting
 from tokensieve.jobs.scoring.timing import SECONDS, Timed, timed
@@ -24,9 +25,11 @@ from tokensieve.jobs.source.partitions import partitions
 from tokensieve.jobs.source.without_spark import PlannedSource, planned_source
 from tokensieve.jobs.spark.progress import duration, size
 from tokensieve.udfs.scoring.score_plan import ScorePlan
+from tokensieve.udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
     from tokensieve.jobs.config.corpus import Config
+    from tokensieve.udfs.bundles.bundle import Bundle
 
 ZSTD_LEVEL = 3  # Spark's
 
@@ -92,9 +95,9 @@ class Estimate:
 
 def run(config: "Config") -> dict[str, Any]:
     """The estimate as a dictionary, and "lines" for people. Raises ConfigError, InputError as the verb itself."""
-    refuse_nesting(config)
-    source = planned_source(config)
-    refuse_clashes(source.schema, config)
+    refuse_nesting(config.source, config.tables)
+    source = planned_source(config.source, config.spark)
+    refuse_clashes(source.schema, config.policies, config.source.columns.text)
     found = estimate(config, source, sample(source.splits, source.schema, source.text, config.source.storage))
     return asdict(found) | {"lines": found.lines()}
 
@@ -103,11 +106,13 @@ def estimate(config: "Config", source: PlannedSource, taken: Sample) -> Estimate
     """What scoring the source would take, from its listing and a sample of it."""
     bytes_D = pc.call_function("binary_length", [taken.rows.column(source.text)]).to_numpy().astype(np.int64)
     text_bytes = source.text_bytes if source.exact_bytes else round(source.text_bytes * taken.text_share)
-    per_byte, error = tokens_per_byte(_token_counts(config, taken, source.text), bytes_D, taken.split_D)
+    bundles = load_bundles(config.policies)
+    per_byte, error = tokens_per_byte(_token_counts(bundles, taken, source.text), bytes_D, taken.split_D)
     error *= math.sqrt(max(0.0, 1 - len(bytes_D) / max(source.documents, 1)))  # a sample that is all leaves no doubt
     best, speed = None, config.score.device_tokens_per_s
     if speed is None:
-        best = _timed(config, source, taken)
+        settings = scorer_settings(config.policies, config.score, bundles)
+        best = _timed(score_plan(settings, config.score.cascade, source), taken)
         speed = best.tokens_per_s
     return Estimate(
         documents=source.documents,
@@ -126,31 +131,29 @@ def estimate(config: "Config", source: PlannedSource, taken: Sample) -> Estimate
         devices=config.score.cost.devices,
         dollars_per_device_hour=config.score.cost.dollars_per_device_hour,
         output_bytes=round(text_bytes * _stored_per_byte(best.rows, source.text)) if best else None,
-        tasks=_tasks(config, source),
+        tasks=_tasks(config.score, source),
         without_cascade=config.score.cascade is not None and config.score.cascade.thresholds is None,
     )
 
 
-def _token_counts(config: "Config", taken: Sample, text: str) -> np.ndarray:
+def _token_counts(bundles: "Mapping[str, Bundle]", taken: Sample, text: str) -> np.ndarray:
     """Tokens of each document by the first policy's tokenizer, as the scoring stage counts them."""
-    policy = min(config.policies)
-    bounds_D1 = load_bundle(policy, config.policies[policy]).tokenizer().encode(taken.rows.column(text)).bounds_D1
+    bounds_D1 = bundles[min(bundles)].tokenizer().encode(taken.rows.column(text)).bounds_D1
     return np.diff(bounds_D1)
 
 
-def _timed(config: "Config", source: PlannedSource, taken: Sample) -> Timed:
+def _timed(plan: ScorePlan, taken: Sample) -> Timed:
     """The run's back end on the sample. Raises InputError where this machine cannot score."""
     try:
-        return timed(score_plan(config, source), taken.rows, source.text, SECONDS)
+        return timed(plan, taken.rows, plan.text, SECONDS)
     except (ImportError, ValueError) as error:
         raise InputError(
             f"nothing can be timed on this machine: {error}; or set score.device_tokens_per_s, where it is known"
         ) from error
 
 
-def score_plan(config: "Config", source: PlannedSource) -> ScorePlan:
+def score_plan(settings: ScorerSettings, cascade: CascadeConfig | None, source: PlannedSource) -> ScorePlan:
     """What the run's tasks would be told; a cascade only if its thresholds are known before the run."""
-    settings, cascade = scorer_settings(config), config.score.cascade
     if cascade is not None and cascade.thresholds is not None:
         settings = replace(settings, cascade=cascade.probing(cascade.thresholds))
     return ScorePlan(schema=source.schema, text=source.text, id=source.id, scorer=settings)
@@ -168,8 +171,8 @@ def _stored(rows: pa.RecordBatch) -> int:
     return sink.getvalue().size
 
 
-def _tasks(config: "Config", source: PlannedSource) -> int | None:
+def _tasks(score: ScoreConfig, source: PlannedSource) -> int | None:
     if not source.own_tasks:
         return None
-    target, slots = int(config.score.partition_mb * 2**20), config.score.cost.devices
+    target, slots = int(score.partition_mb * 2**20), score.cost.devices
     return len(partitions(source.splits, target_bytes=max(1, target), slots=slots))

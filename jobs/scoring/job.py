@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokensieve.jobs.policies.rules import load_bundle
+from tokensieve.jobs.config.policy import PolicyConfig
+from tokensieve.jobs.config.score import ScoreConfig
+from tokensieve.jobs.config.source import ColumnsConfig
+from tokensieve.jobs.errors import InputError
 from tokensieve.jobs.scoring.rows_that_stay import Standing
 from tokensieve.jobs.source.changes import Changes, Deleted, changes, ledger_after
+from tokensieve.jobs.source.listing import Found, find_files
 from tokensieve.jobs.source.scan import FileScan, TableScan
 from tokensieve.jobs.source.schema import from_text
+from tokensieve.jobs.tables.config import TablesConfig
 from tokensieve.jobs.tables.ledger import Ledger
 from tokensieve.jobs.tables.quarantine import pinned_version
 from tokensieve.jobs.tables.table import Commit
@@ -20,19 +25,20 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from tokensieve.jobs.config.corpus import Config
+    from tokensieve.udfs.bundles.bundle import Bundle
 
 
 SCHEMA = "schema"  # in the inputs of a commit of `scores`: the source's columns
 
 
-def scored_by(config: "Config", bundles: Mapping[str, str]) -> dict[str, Any]:
+def scored_by(columns: ColumnsConfig, score: ScoreConfig, bundles: Mapping[str, str]) -> dict[str, Any]:
     """All that scores follow from but the source's files; `bundles`: policy to the id of its bundle."""
     return {
-        "columns": config.source.columns.model_dump(),
+        "columns": columns.model_dump(),
         "bundles": dict(bundles),
-        "dtype": config.score.dtype,
-        "backend": config.score.backend,
-        "cascade": config.score.cascade and config.score.cascade.model_dump(),
+        "dtype": score.dtype,
+        "backend": score.backend,
+        "cascade": score.cascade and score.cascade.model_dump(),
     }
 
 
@@ -65,18 +71,26 @@ class Job:
         return ledger_after(self.known, self.changes, self.work.listing, moved, version)
 
 
-def base_commit(config: "Config", by: dict[str, Any]) -> Commit | None:
+def _base_commit(tables: TablesConfig, by: dict[str, Any]) -> Commit | None:
     """The commit of the scores that a run can build on: made from the same columns by the same classifiers."""
-    commit = config.tables.table("scores").commit()
+    commit = tables.table("scores").commit()
     return commit if commit is not None and commit.inputs.get("scored_by") == content_id(by) else None
 
 
 def plan_job(
-    config: "Config", settings: "ScorerSettings", spark: "SparkSession", again: Collection[str], deleted: Deleted
+    config: "Config",
+    settings: "ScorerSettings",
+    spark: "SparkSession",
+    again: Collection[str],
+    deleted: Deleted,
+    found: Found | None = None,
 ) -> Job | None:
-    """The job of a run, None where nothing has changed. Raises InputError."""
-    by = scored_by(config, {policy: bundle_id for policy, _, bundle_id in settings.bundles})
-    base = base_commit(config, by)
+    """The job of a run, None where nothing has changed. `found`: as `jobs.source.listing.list_files`.
+
+    Raises InputError.
+    """
+    by = scored_by(config.source.columns, config.score, {policy: id for policy, _, id in settings.bundles})
+    base = _base_commit(config.tables, by)
     if config.source.format == "delta":
         table = TableScan(config.source, spark)
         batch = content_id({"source": table.versions, **by})
@@ -88,41 +102,58 @@ def plan_job(
     known = Ledger.of(config.tables.store, base)
     if known is None:
         base = None
-    found = changes(config.source, known, again, deleted)
-    if base is not None and not found.any:
+    found = found or find_files(config.source)
+    compared = changes(config.source, found, known, again, deleted)
+    if base is not None and not compared.any:
         return None
-    standing = None if base is None else _standing(config, spark, base)
+    standing = None if base is None else _standing(config.tables, spark, base)
     if standing is not None:
-        found = found.with_again(standing.restored(found))
+        compared = compared.with_again(_readable(standing.restored(compared), compared))
     settled = None if base is None else from_text(str(base.inputs[SCHEMA]))
+    work = FileScan(config.source, config.score.partition_mb, compared.scored, settled, found)
     return Job(
-        work=FileScan(config.source, config.score.partition_mb, found.scored, settled),
+        work=work,
         settings=settings,
         scored_by=by,
         base=base,
         known=known,
         standing=standing,
-        changes=found,
-        batch=content_id({"source": found.versions, **by}),
+        changes=compared,
+        # By the versions that were opened: a file that went after it was listed is not what it would have been.
+        batch=content_id({"source": compared.versions | work.versions, **by}),
     )
 
 
-def _standing(config: "Config", spark: "SparkSession", base: Commit) -> Standing:
+def _readable(restored: list[str], compared: Changes) -> list[str]:
+    """Raises InputError for a file that has to be read again, and is kept in the tables but gone from the source."""
+    absent = sorted({*restored} & {*compared.missing})
+    if absent:
+        raise InputError(
+            f"source: {absent[0]} is no longer there ({len(absent)} such files), and it has rows that were quarantined "
+            "as copies of rows that leave now, so it would have to be read again; put it back, or name it in "
+            "source.exclude, which lets its rows go"
+        )
+    return restored
+
+
+def _standing(tables: TablesConfig, spark: "SparkSession", base: Commit) -> Standing:
     return Standing(
-        scores=config.tables.table("scores").read(spark, base.version),
-        quarantine=config.tables.table("quarantine").read(spark, pinned_version(base)),
+        scores=tables.table("scores").read(spark, base.version),
+        quarantine=tables.table("quarantine").read(spark, pinned_version(base)),
     )
 
 
-def scorer_settings(config: "Config") -> ScorerSettings:
-    bundles = [(name, policy.bundle, load_bundle(name, policy)) for name, policy in config.policies.items()]
+def scorer_settings(
+    policies: Mapping[str, PolicyConfig], score: ScoreConfig, bundles: "Mapping[str, Bundle]"
+) -> ScorerSettings:
+    """What executors are told of the classifiers; `bundles`: as `jobs.policies.rules.load_bundles`."""
     return ScorerSettings(
-        bundles=tuple((name, _reference(path), bundle.bundle_id) for name, path, bundle in sorted(bundles)),
-        backend=config.score.backend,
-        device=config.score.device,
-        dtype=config.score.dtype,
-        token_budget=config.score.token_budget,
-        threads=config.score.threads_per_task,
+        bundles=tuple((name, _reference(policies[name].bundle), bundles[name].bundle_id) for name in sorted(policies)),
+        backend=score.backend,
+        device=score.device,
+        dtype=score.dtype,
+        token_budget=score.token_budget,
+        threads=score.threads_per_task,
     )
 
 

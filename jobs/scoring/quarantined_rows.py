@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tokensieve.jobs.source.inspect_file import BrokenFile
+from tokensieve.udfs.reading.fault_reasons import DUPLICATE_ID
 from tokensieve.udfs.reading.text_rows import made_id
 
 if TYPE_CHECKING:
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
 
 FIRST = "_first"  # where an id has several rows: file and row of the first
 QUARANTINE = ("source_file", "source_row", "doc_id", "reason", "detail")
-DUPLICATE = "duplicate_id"
 PLACE = ("doc_id", "source_file", "source_row")
 
 
@@ -44,7 +44,7 @@ def later_copies(occurrences: "DataFrame", doubled: "DataFrame") -> "DataFrame":
 
     detail = F.concat_ws("", F.lit("first seen in "), f"{FIRST}.source_file", F.lit(" row "), f"{FIRST}.source_row")
     later = occurrences.join(F.broadcast(doubled), "doc_id").where(~_is_first())
-    return later.withColumn("reason", F.lit(DUPLICATE)).withColumn("detail", detail).select(*QUARANTINE)
+    return later.withColumn("reason", F.lit(DUPLICATE_ID)).withColumn("detail", detail).select(*QUARANTINE)
 
 
 def unscored(scored: "DataFrame", broken: tuple[BrokenFile, ...]) -> "DataFrame":

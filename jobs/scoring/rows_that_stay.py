@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokensieve.jobs.scoring.quarantined_rows import (
-    DUPLICATE,
     PLACE,
     QUARANTINE,
     duplicates,
@@ -16,6 +15,7 @@ from tokensieve.jobs.scoring.quarantined_rows import (
     without_duplicates,
 )
 from tokensieve.jobs.source.changes import Changes
+from tokensieve.udfs.reading.fault_reasons import DUPLICATE_ID
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -42,7 +42,7 @@ class Standing:
 
     def kept_faults(self, found: Changes) -> "DataFrame":
         """Quarantined rows of files that stay, but for copies."""
-        return _staying(self.quarantine.where(f"reason <> '{DUPLICATE}'").select(*QUARANTINE), found)
+        return _staying(self.quarantine.where(f"reason <> '{DUPLICATE_ID}'").select(*QUARANTINE), found)
 
     def occurrences(self, found: Changes, new: "DataFrame") -> "DataFrame":
         """PLACE of the new rows, of known copies, and of the kept rows that have an id of one of these."""
@@ -51,7 +51,7 @@ class Standing:
         return asked.unionByName(same.select(*PLACE))
 
     def _copies(self, found: Changes) -> "DataFrame":
-        return _staying(self.quarantine.where(f"reason = '{DUPLICATE}'").select(*PLACE), found)
+        return _staying(self.quarantine.where(f"reason = '{DUPLICATE_ID}'").select(*PLACE), found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tokensieve.jobs.config.source import SourceConfig
-from tokensieve.jobs.source.listing import Listing, find_files
-from tokensieve.jobs.tables.ledger import Ledger, Source
+from tokensieve.jobs.source.listing import Found, Listing
+from tokensieve.jobs.tables.ledger import Ledger, Source, sources_of
 
 Deleted = Literal["keep", "retract"]
 
@@ -51,18 +51,18 @@ class Changes:
         return replace(self, again=tuple(sorted({*self.again, *more})), kept=kept)
 
 
-def changes(source: SourceConfig, known: Ledger | None, again: Collection[str], deleted: Deleted) -> Changes:
-    """Compares the files of a Parquet or JSONL source with a ledger; no file is opened.
+def changes(
+    source: SourceConfig, found: Found, known: Ledger | None, again: Collection[str], deleted: Deleted
+) -> Changes:
+    """Compares the files that were found of a Parquet or JSONL source with a ledger; no file is opened.
 
     `deleted`: what happens to files of the ledger that are not there any more; excluded ones leave whatever it says.
-    Raises InputError when the source has no file.
     """
-    there = find_files(source).versions
-    before = {} if known is None else known.sources
+    there, before = found.versions, sources_of(known)
     absent = [name for name in before if name not in there]
     gone = [name for name in absent if deleted == "retract" or source.excludes(name)]
     stayed = [name for name in there if name in before and there[name] == before[name].version]
-    found = Changes(
+    compared = Changes(
         new=tuple(name for name in sorted(there) if name not in before),
         changed=tuple(name for name in sorted(there) if name in before and there[name] != before[name].version),
         again=(),
@@ -71,7 +71,7 @@ def changes(source: SourceConfig, known: Ledger | None, again: Collection[str], 
         missing=tuple(sorted({*absent} - {*gone})),
         versions=there | {name: before[name].version for name in absent if name not in gone},
     )
-    return found.with_again([name for name in again if name in there])
+    return compared.with_again([name for name in again if name in there])
 
 
 def ledger_after(
@@ -81,7 +81,7 @@ def ledger_after(
 
     `moved`: kept files some of whose rows leave or change; they too are written by `version`.
     """
-    before = {} if known is None else known.sources
+    before = sources_of(known)
     kept = {name: before[name] for name in found.kept}
     kept |= {name: replace(before[name], written=version) for name in moved}
     faults = {one.name: one for one in listing.broken}

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tokensieve.jobs.source.schema import spark_field
 from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig
+from tokensieve.udfs.reading.fault_reasons import UNREADABLE_FILE, VANISHED_FILE
 from tokensieve.udfs.reading.json_lines import INFERRED_BYTES, INFERRED_LINES, numbered_lines
 from tokensieve.udfs.reading.line_marks import line_marks
 from tokensieve.udfs.reading.parquet_rows import open_parquet
@@ -57,10 +58,16 @@ def inspect(path: str, root: str, format: str, text: str, storage: StorageConfig
             splits, schema = _json_splits(path, name, version, storage), _json_schema(path, storage)
         else:
             splits, schema = _parquet_splits(path, name, version, text, storage)
+    except FileNotFoundError as error:
+        # Without a version, so that it is another file than before when it is back, even with its old time and size.
+        return _broken(name, "", VANISHED_FILE, error)
     except (pa.ArrowException, OSError, EOFError) as error:
-        detail = f"{type(error).__name__}: {error}"
-        return BrokenFile(name=name, version=version, reason="unreadable_file", detail=detail)
+        return _broken(name, version, UNREADABLE_FILE, error)
     return Shard(name=name, version=version, schema=schema, splits=splits)
+
+
+def _broken(name: str, version: str, reason: str, error: Exception) -> BrokenFile:
+    return BrokenFile(name=name, version=version, reason=reason, detail=f"{type(error).__name__}: {error}")
 
 
 def _parquet_splits(

@@ -19,6 +19,7 @@ from tokensieve.jobs.source.inspect_file import BrokenFile, Shard, inspect
 from tokensieve.jobs.source.remote_files import remote_files
 from tokensieve.jobs.source.schema import column_fault, common_json_schema, common_schema, type_fault
 from tokensieve.udfs.files.storage import is_remote
+from tokensieve.udfs.reading.fault_reasons import SCHEMA_MISMATCH
 from tokensieve.udfs.reading.read_shard import file_version
 from tokensieve.udfs.reading.split import Split
 
@@ -103,13 +104,21 @@ def _version(path: str) -> str:
         return ""
 
 
-def list_files(config: SourceConfig, names: Collection[str] | None = None, settled: pa.Schema | None = None) -> Listing:
-    """Opens the files of a Parquet or JSONL source, with `names` only these.
+def list_files(
+    config: SourceConfig,
+    names: Collection[str] | None = None,
+    settled: pa.Schema | None = None,
+    found: Found | None = None,
+) -> Listing:
+    """Opens the files of a Parquet or JSONL source, with `names` only these of them.
 
-    `settled`: the schema of files that were listed before; it may get more columns, but no other types. Raises
-    InputError: nothing there, or no file with usable columns, and none was settled.
+    Args:
+        settled: the schema of files that were listed before; it may get more columns, but no other types.
+        found: what the run has found already, `names` among it; None: looks for the files itself.
+
+    Raises InputError: nothing there, or no file with usable columns, and none was settled.
     """
-    found = find_files(config)
+    found = found or find_files(config)
     wanted = [found.paths[name] for name in (found.paths if names is None else sorted(names))]
     with ThreadPoolExecutor(THREADS) as pool:
         looked = list(pool.map(lambda path: _inspected(path, found.root, config), wanted))
@@ -125,7 +134,7 @@ def list_files(config: SourceConfig, names: Collection[str] | None = None, settl
         if config.format == "parquet":
             fault = fault or type_fault(one.schema, schema)
         if fault:
-            broken.append(BrokenFile(name=one.name, version=one.version, reason="schema_mismatch", detail=fault))
+            broken.append(BrokenFile(name=one.name, version=one.version, reason=SCHEMA_MISMATCH, detail=fault))
         else:
             usable.append(one)
     return Listing(

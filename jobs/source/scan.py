@@ -16,7 +16,7 @@ from tokensieve.jobs.config.source import SourceConfig
 from tokensieve.jobs.errors import InputError
 from tokensieve.jobs.source.files import id_column, source_path
 from tokensieve.jobs.source.inspect_file import BrokenFile
-from tokensieve.jobs.source.listing import Listing, Work, list_files
+from tokensieve.jobs.source.listing import Found, Listing, Work, list_files
 from tokensieve.jobs.source.partitions import partitions
 from tokensieve.udfs.labels.read_documents import ReadPlan, read_splits, read_table_rows
 from tokensieve.udfs.reading.parts import PROVENANCE
@@ -46,9 +46,10 @@ class FileScan:
         partition_mb: float = PARTITION_MB,
         names: Collection[str] | None = None,
         settled: pa.Schema | None = None,
+        found: Found | None = None,
     ) -> None:
-        """`names`, `settled`: as `jobs.source.listing.list_files`."""
-        self.listing: Listing = list_files(source, names, settled)
+        """`names`, `settled`, `found`: as `jobs.source.listing.list_files`."""
+        self.listing: Listing = list_files(source, names, settled, found)
         self.partition_bytes = max(1, int(partition_mb * 2**20))
         self.schema = self.listing.schema
         self.storage = source.storage

@@ -1,18 +1,16 @@
 """The source as a dry run sees it: its splits and counts, without a Spark session where files can be read directly."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 
+from tokensieve.jobs.config.source import SourceConfig
 from tokensieve.jobs.source.inspect_file import Shard, inspect
 from tokensieve.jobs.source.listing import list_files
+from tokensieve.jobs.spark.session import SparkConfig
 from tokensieve.udfs.files.storage import is_remote
 from tokensieve.udfs.reading.split import Split
-
-if TYPE_CHECKING:
-    from tokensieve.jobs.config.corpus import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +37,11 @@ class PlannedSource:
         return sum(split.text_bytes for split in self.splits)
 
 
-def planned_source(config: "Config") -> PlannedSource:
-    """Looks at the source. Raises InputError as the verb itself."""
-    if config.source.format == "delta":
-        return _delta(config)
-    listing = list_files(config.source)
+def planned_source(source: SourceConfig, spark: SparkConfig) -> PlannedSource:
+    """Looks at the source; `spark` is for a Delta table alone. Raises InputError as the verb itself."""
+    if source.format == "delta":
+        return _delta(source, spark)
+    listing = list_files(source)
     return PlannedSource(
         splits=listing.splits,
         schema=listing.schema,
@@ -56,16 +54,15 @@ def planned_source(config: "Config") -> PlannedSource:
     )
 
 
-def _delta(config: "Config") -> PlannedSource:
+def _delta(source: SourceConfig, spark: SparkConfig) -> PlannedSource:
     """The files of the snapshot, read as the Parquet files that they are: a deleted row may get into the sample."""
     from tokensieve.jobs.source.files import id_column
     from tokensieve.jobs.source.scan import TableScan
     from tokensieve.jobs.spark.session import open_session
 
-    place = (config.source.path, config.source.storage)
-    table = TableScan(config.source, open_session(config.spark, delta=True, places=(place,)))
+    table = TableScan(source, open_session(spark, delta=True, places=((source.path, source.storage),)))
     paths = sorted(unquote(uri if is_remote(uri) else urlparse(uri).path) for uri in table.rows.inputFiles())
-    looked = [inspect(path, "/", "parquet", table.columns.text, config.source.storage) for path in paths]
+    looked = [inspect(path, "/", "parquet", table.columns.text, source.storage) for path in paths]
     return PlannedSource(
         splits=tuple(split for one in looked if isinstance(one, Shard) for split in one.splits),
         schema=table.schema,

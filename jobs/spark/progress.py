@@ -114,10 +114,10 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def size(count: float) -> str:
-    """Bytes for people, in powers of 1,000."""
-    for unit in ("bytes", "kB", "MB", "GB"):
+def size(count: float, smallest: str = "bytes") -> str:
+    """Bytes for people, in powers of 1,000; `smallest` is what one byte is called."""
+    for unit in (smallest, "kB", "MB", "GB"):
         if count < 1_000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+            return f"{count:.0f} {unit}" if unit == smallest else f"{count:.1f} {unit}"
         count /= 1_000
     return f"{count:,.1f} TB"

@@ -79,14 +79,14 @@ class Ledger:
 
     def changed_since(self, before: "Ledger | None") -> set[str]:
         """Sources whose rows were written after `before`, new ones among them."""
-        known = {} if before is None else before.sources
+        known = sources_of(before)
         return {
             name for name, source in self.sources.items() if name not in known or known[name].written != source.written
         }
 
     def gone_since(self, before: "Ledger | None") -> set[str]:
         """Sources of `before` that this ledger does not have."""
-        return set() if before is None else before.sources.keys() - self.sources.keys()
+        return sources_of(before).keys() - self.sources.keys()
 
     def save(self, store: Store) -> str:
         """Writes it where it is not there yet, and returns its id."""
@@ -113,6 +113,11 @@ class Ledger:
             ) from error
         rows = zip(*(columns[name] for name in _SCHEMA.names))
         return cls({row[0]: Source(**dict(zip(_SCHEMA.names, row))) for row in rows})
+
+
+def sources_of(ledger: Ledger | None) -> dict[str, Source]:
+    """A ledger's sources; none without one, as before the first score and for a source of format delta."""
+    return {} if ledger is None else ledger.sources
 
 
 def _file(id: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig, is_remote
+from tokensieve.udfs.reading.fault_reasons import INVALID_TEXT, MALFORMED_JSON, SCHEMA_MISMATCH, WRONG_TYPE
 from tokensieve.udfs.reading.parts import BATCH_BYTES, BATCH_ROWS, Faults, Rows, gathered, with_provenance
 from tokensieve.udfs.reading.remote_file import RemoteFile
 from tokensieve.udfs.reading.split import Split
@@ -84,12 +85,12 @@ def _record(line: bytes, known: frozenset[str]) -> dict[str, Any] | tuple[str, s
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        return "malformed_json", str(error)
+        return MALFORMED_JSON, str(error)
     if not isinstance(record, dict):
-        return "malformed_json", f"a JSON {type(record).__name__}, not an object"
+        return MALFORMED_JSON, f"a JSON {type(record).__name__}, not an object"
     if unknown := record.keys() - known:
         names = ", ".join(sorted(unknown))
-        return "schema_mismatch", f"keys that the file's first {INFERRED_LINES:,} lines lack: {names}"
+        return SCHEMA_MISMATCH, f"keys that the file's first {INFERRED_LINES:,} lines lack: {names}"
     return record
 
 
@@ -105,7 +106,7 @@ def _convert(kept: list[tuple[int, dict[str, Any]]], split: Split, schema: pa.Sc
             yield from _convert(kept[:half], split, schema)
             yield from _convert(kept[half:], split, schema)
             return
-        reason = "invalid_text" if isinstance(error, UnicodeEncodeError) else "wrong_type"
+        reason = INVALID_TEXT if isinstance(error, UnicodeEncodeError) else WRONG_TYPE
         yield Faults(split=split, rows=(kept[0][0],), reason=reason, detail=str(error))
         return
     rows = pa.array([row for row, _ in kept], pa.int64())

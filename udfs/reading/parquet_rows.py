@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig, is_remote
+from tokensieve.udfs.reading.fault_reasons import CORRUPT_ROWS
 from tokensieve.udfs.reading.parts import BATCH_BYTES, Faults, Rows, gathered, with_provenance
 from tokensieve.udfs.reading.remote_file import RemoteFile
 from tokensieve.udfs.reading.split import Split
@@ -60,7 +61,7 @@ def read_row_group(split: Split, schema: pa.Schema, storage: StorageConfig = PRO
         yield Rows(batch=batch)
     if reader.fault:
         rows = range(split.first + reader.done, split.first + split.rows)
-        yield Faults(split=split, rows=rows, reason="corrupt_rows", detail=reader.fault)
+        yield Faults(split=split, rows=rows, reason=CORRUPT_ROWS, detail=reader.fault)
 
 
 class _Reader:

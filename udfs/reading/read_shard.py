@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from tokensieve.udfs.files.storage import PROVIDERS_OWN, StorageConfig, is_remote
+from tokensieve.udfs.reading.fault_reasons import CHANGED_FILE, VANISHED_FILE
 from tokensieve.udfs.reading.json_lines import numbered_lines, read_json_lines
 from tokensieve.udfs.reading.parquet_rows import read_row_group
 from tokensieve.udfs.reading.parts import PROVENANCE, Faults, Rows
@@ -39,11 +40,11 @@ def read_split(split: Split, schema: pa.Schema, storage: StorageConfig = PROVIDE
     try:
         version = file_version(split.path, storage)
     except FileNotFoundError as error:
-        yield Faults(split=split, rows=every_row, reason="vanished_file", detail=str(error))
+        yield Faults(split=split, rows=every_row, reason=VANISHED_FILE, detail=str(error))
         return
     if version != split.version:
         detail = f"listed as {split.version}, found {version}; score the source again"
-        yield Faults(split=split, rows=every_row, reason="changed_file", detail=detail)
+        yield Faults(split=split, rows=every_row, reason=CHANGED_FILE, detail=detail)
         return
     reader = read_json_lines if split.format == "jsonl" else read_row_group
     yield from reader(split, schema, storage)

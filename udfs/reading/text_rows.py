@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from tokensieve.udfs.reading.fault_reasons import INVALID_TEXT, NULL_TEXT
 from tokensieve.udfs.scores.stored_scores import flat_bytes
 
 
@@ -21,9 +22,9 @@ def text_faults(text: pa.Array) -> list[tuple[str, str] | None]:
             try:
                 (value.as_py() or b"").decode("utf-8")
             except UnicodeDecodeError as error:
-                faults[at] = ("invalid_text", str(error))
+                faults[at] = (INVALID_TEXT, str(error))
     for at in np.flatnonzero(text.is_null().to_numpy(zero_copy_only=False)):
-        faults[at] = ("null_text", "the text column is null")
+        faults[at] = (NULL_TEXT, "the text column is null")
     return faults
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from tokensieve.udfs.reading.fault_reasons import MISALIGNED, NON_FINITE_SCORE
 from tokensieve.udfs.reading.parts import PROVENANCE, Faults
 from tokensieve.udfs.reading.text_rows import document_ids, text_hashes
 from tokensieve.udfs.scores.stored_scores import binary_array, encode_lengths
@@ -45,9 +46,9 @@ def _score_faults(scored: dict[str, Scored], count: int) -> list[tuple[str, str]
     faults: list[tuple[str, str] | None] = [None] * count
     for policy, result in scored.items():
         for at in np.flatnonzero(result.broken_D):
-            faults[at] = ("non_finite_score", f"policy {policy}, bundle {result.bundle_id}: NaN or infinity")
+            faults[at] = (NON_FINITE_SCORE, f"policy {policy}, bundle {result.bundle_id}: NaN or infinity")
         for at, why in result.tokens.failed.items():
-            faults[at] = ("misaligned", f"policy {policy}: {why}")
+            faults[at] = (MISALIGNED, f"policy {policy}: {why}")
     return faults
 
 

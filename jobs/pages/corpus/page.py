@@ -6,7 +6,8 @@ Every string that came from a corpus or a configuration goes through `html.e`.
 from tokensieve.jobs.pages.corpus.cards import policy_card, sample_cards
 from tokensieve.jobs.pages.corpus.facts import ExportFacts, Facts, SourceFacts
 from tokensieve.jobs.pages.frame import html_document, names, tiles, warning
-from tokensieve.jobs.pages.html import PARTS, e, meter, one_line, reason_table, share, size
+from tokensieve.jobs.pages.html import PARTS, e, meter, one_line, reason_table, share
+from tokensieve.jobs.spark.progress import size
 
 
 def page(facts: Facts) -> str:
@@ -47,7 +48,7 @@ def _tiles(facts: Facts) -> str:
     total = facts.total
     figures = [
         ("documents in", f"{facts.documents['in']:,}"),
-        ("text in the masked table", size(total.text_bytes)),
+        ("text in the masked table", size(total.text_bytes, "B")),
         ("of its bytes in forget spans", share(total.forget_bytes, total.text_bytes)),
     ]
     if facts.export:
@@ -107,7 +108,7 @@ def _source_row(source: SourceFacts) -> str:
         f'<td class="num">{source.documents:,}</td>',
         meter(source.touched, source.documents),
         f'<td class="num">{source.dropped:,}</td>',
-        f'<td class="num">{size(source.text_bytes)}</td>',
+        f'<td class="num">{size(source.text_bytes, "B")}</td>',
         meter(source.forget_bytes, source.text_bytes),
     ]
     if source.tokens is not None and source.loss_tokens is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tokensieve.jobs.pages.html import PARTS, change, e, one_line, reason_table
 from tokensieve.jobs.releases.release_report import ReleaseReport, Sources, Totals
+from tokensieve.udfs.reading.fault_reasons import advice
 
 KINDS = {
     "new": "in the source for the first time",
@@ -17,14 +18,6 @@ KINDS = {
     "kept": "left alone",
     "broken": "could not be taken",
 }
-ADVICE = {
-    "unreadable_file": "Put the file there again, whole; the next refresh sees that it changed.",
-    "schema_mismatch": "Name the column in source.columns, or write the file again with the columns of the others. "
-    "After a change of the configuration only: refresh --replay.",
-    "vanished_file": "Somebody removed it while it was read. Nothing to do: the next refresh looks again.",
-    "changed_file": "Somebody wrote it while it was read. Nothing to do: the next refresh takes it.",
-}
-ELSE = "See the table quarantine; refresh --replay reads the file again, source.exclude takes it out."
 
 
 def sources_card(sources: Sources, reasons: Mapping[str, int]) -> list[str]:
@@ -61,7 +54,7 @@ def _skipped(sources: Sources) -> list[str]:
 def _skipped_row(name: str, why: str) -> str:
     reason, _, detail = why.partition(": ")
     said = f'<span class="mono">{e(reason)}</span><br>{e(one_line(detail, 300))}'
-    return f'<tr><td class="mono">{e(one_line(name, 200))}</td><td>{said}</td><td>{ADVICE.get(reason, ELSE)}</td></tr>'
+    return f'<tr><td class="mono">{e(one_line(name, 200))}</td><td>{said}</td><td>{advice(reason)}</td></tr>'
 
 
 EMPTY = "&ndash;"

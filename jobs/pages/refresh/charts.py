@@ -7,7 +7,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tokensieve.jobs.pages.charts import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, grid_x, probability, probability_axis
+from tokensieve.jobs.pages.charts import (
+    BOTTOM,
+    HEIGHT,
+    TOP,
+    WIDTH,
+    grid_x,
+    keys,
+    line_key,
+    mark_at,
+    probability,
+    probability_axis,
+    svg,
+)
 from tokensieve.jobs.pages.html import e
 from tokensieve.jobs.releases.release_report import Point
 
@@ -44,22 +56,13 @@ def overlay(before_B: Sequence[int], after_B: Sequence[int], *, before: str, aft
     )
     parts.append(f'<polyline class="after" points="{steps}"/>')
     label = f"Document scores as shares: {before} as bars, {after} as a line"
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{e(label)}">{"".join(parts)}</svg>'
+    return svg(WIDTH, HEIGHT, e(label), parts)
 
 
 def overlay_keys(before: str, after: str) -> str:
     """What bar and line are."""
-    bar, line = (
-        '<rect class="bar" x="1" y="1" width="32" height="8"/>',
-        '<line class="after" x1="1" x2="33" y1="5" y2="5"/>',
-    )
-    return _keys([(bar, before), (line, after)])
-
-
-def _keys(pairs: Sequence[tuple[str, str]]) -> str:
-    """A legend: pieces of drawing, each with its name."""
-    keys = (f'<span><svg class="key" viewBox="0 0 34 10">{piece}</svg> {e(name)}</span>' for piece, name in pairs)
-    return f'<p class="keys">{"".join(keys)}</p>'
+    bar = '<rect class="bar" x="1" y="1" width="32" height="8"/>'
+    return keys([(bar, before), (line_key("after"), after)])
 
 
 def _shares(counts_B: Sequence[int]) -> np.ndarray:
@@ -72,12 +75,7 @@ def _up(share: float, top: float) -> float:
 
 
 def _share_axis(top: float) -> list[str]:
-    parts = []
-    for part in (0.5, 1.0):
-        y = _up(top * part, top)
-        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - 8}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{top * part:.1%}</text>')
-    return parts
+    return [piece for part in (0.5, 1.0) for piece in mark_at(_up(top * part, top), f"{top * part:.1%}")]
 
 
 def _bar(at: int, old: float, new: float, top: float, before: str, after: str) -> str:
@@ -108,18 +106,15 @@ def history(points: Sequence[Point]) -> str:
         )
     parts.append(f'<text class="tick" x="{WIDE / 2}" y="{2 * PANEL + 30}" text-anchor="middle">release</text>')
     label = f"Forget share and documents of the last {len(points)} releases"
-    return f'<svg viewBox="0 0 {WIDE} {2 * PANEL + 34}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    return svg(WIDE, 2 * PANEL + 34, label, parts)
 
 
 def history_keys(points: Sequence[Point]) -> str:
     """The policies, each beside a piece of its line."""
     policies = sorted({policy for point in points for policy in point.forget_share})
-    return _keys(
+    return keys(
         [
-            (
-                f'<line class="line {SERIES[at % len(SERIES)]}" x1="1" x2="33" y1="5" y2="5"/>',
-                f"forget share of {policy}",
-            )
+            (line_key(f"line {SERIES[at % len(SERIES)]}"), f"forget share of {policy}")
             for at, policy in enumerate(policies)
         ]
     )
@@ -139,9 +134,7 @@ def _panel(panel: int, ticks: Sequence[tuple[str, float]]) -> list[str]:
     """A panel's title and lines; a tick is a label and the part of the scale, 0 to 1, that it stands at."""
     parts = [f'<text class="note" x="72" y="{PANEL * panel + 13}">{PANELS[panel]}</text>']
     for label, part in ticks:
-        y = _y(panel, part)
-        parts.append(f'<line class="rule" x1="72" x2="{WIDE - 8}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="66" y="{y + 4}" text-anchor="end">{label}</text>')
+        parts += mark_at(_y(panel, part), label, left=72, right=WIDE - 8)
     return parts
 
 

@@ -108,8 +108,8 @@ def test_new_changed_and_gone_files_touch_their_own_shards_only(configure, spark
     assert shards_of(config, "part-02.parquet") == before
     assert contents(config) == fresh(configure, spark, tmp_path, *options)
     assert verify.run(config)["documents"] == 21
-    assert is_current(config, Manifest.load(config.shards).id)
-    assert not is_current(config, manifest)
+    assert is_current(config.shards, Manifest.load(config.shards).id)
+    assert not is_current(config.shards, manifest)
     assert [path.stem for path in (config.shards / "manifests").iterdir()] == [Manifest.load(config.shards).id]
 
 
@@ -135,13 +135,13 @@ def test_a_shard_that_has_lost_a_file_is_written_again_to_the_same_bytes(configu
     lost = config.shards / Manifest.load(config.shards).shards[0].docs
     data = lost.read_bytes()
     lost.unlink()
-    assert not is_current(config, before)
+    assert not is_current(config.shards, before)
     assert export.run(config, spark)["groups"] == {"kept": 1, "written": 1, "gone": 0}
     assert lost.read_bytes() == data
-    assert is_current(config, before)
+    assert is_current(config.shards, before)
     (config.shards / Manifest.load(config.shards).tokenizer.file).unlink()
     assert export.run(config, spark)["groups"] == {"kept": 2, "written": 0, "gone": 0}
-    assert is_current(config, before)
+    assert is_current(config.shards, before)
 
 
 def test_tables_that_were_begun_anew_are_exported_whole_into_a_folder_of_its_own(configure, spark, tmp_path):

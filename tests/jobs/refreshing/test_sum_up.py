@@ -72,7 +72,7 @@ class Corpus:
         return SimpleNamespace(told=told, release=release, report=kept.report, profile=kept.profiles["capitals"])
 
     def _sums_are_those_of_a_whole_count(self, config: Config, release: Release, report: ReleaseReport) -> None:
-        whole = gather(config, self._spark, release, None, SourceChanges())
+        whole = gather(config.tables, config.refresh.drift, self._spark, release, None, SourceChanges())
         assert report.totals == whole.report.totals
 
 

@@ -31,7 +31,11 @@ def test_counts_are_those_of_the_footers_and_a_known_speed_is_taken_as_it_is(tmp
     known = ("score.device_tokens_per_s=2000", "score.cost.devices=3", "score.cost.dollars_per_device_hour=1.5")
     config = demo(tmp_path, *known, "score.partition_mb=0.5")
     found = estimate.run(config)
-    files = [pq.ParquetFile(split.path).metadata for split in planned_source(config).splits if split.group == 0]
+    files = [
+        pq.ParquetFile(split.path).metadata
+        for split in planned_source(config.source, config.spark).splits
+        if split.group == 0
+    ]
     assert found["documents"] == sum(file.num_rows for file in files) == 176
     columns = [
         file.row_group(group).column(at)
@@ -53,7 +57,7 @@ def test_the_demo_is_timed_and_the_interval_of_its_tokens_holds(tmp_path, monkey
     monkeypatch.setattr(estimate, "SECONDS", 0.2)
     config = demo(tmp_path, f"policies.medicine.bundle={bundle.path}", "score.cost.dollars_per_device_hour=null")
     found = estimate.run(config)
-    paths = sorted({split.path for split in planned_source(config).splits})
+    paths = sorted({split.path for split in planned_source(config.source, config.spark).splits})
     texts = [text for path in paths for text in pq.read_table(path).column("text").to_pylist()]
     exact = len(bundle.tokenizer().encode(texts).ids_T)
     assert found["sample_bytes"] < 0.3 * found["text_bytes"]
