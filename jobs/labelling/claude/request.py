@@ -1,9 +1,8 @@
 """What is asked of Claude and what comes back. A request is named by its whole content: the same question is paid once.
 
 The name leaves nothing out, so a changed word in a prompt, another policy or another model is a new question and costs
-again; nothing that was answered under the old one is ever passed off as an answer to the new.
-
-The body of a Messages request. There is no temperature any more: a stored answer is what makes runs repeat.
+again; nothing that was answered under the old one is ever passed off as an answer to the new. What is sent has no
+temperature: a stored answer is what makes runs repeat.
 """
 
 import hashlib
@@ -14,6 +13,9 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from tokensieve.jobs.config.claude import ClaudeConfig
+
+# Structured output refuses these; the answer is held to them here (answers.py).
+_CHECKED_HERE = {"minimum", "maximum", "minItems", "maxItems", "minLength", "maxLength"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class Request:
     max_tokens: int
 
     def key(self, model: str) -> str:
-        """48 hex digits of the SHA-256 over all that is asked and who is asked (`message.labeller`): the custom_id."""
+        """48 hex digits of the SHA-256 over all that is asked and who is asked (`labeller`): the custom_id."""
         content = [self.prompt, self.definition_id, model, self.system, self.user, self.schema, self.max_tokens]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:48]
@@ -63,10 +65,6 @@ class Canary:
 
     request: Request
     expected: JsonValue
-
-
-# Structured output refuses these; the answer is held to them here (answers.py).
-_CHECKED_HERE = {"minimum", "maximum", "minItems", "maxItems", "minLength", "maxLength"}
 
 
 def labeller(config: ClaudeConfig) -> str:
