@@ -18,7 +18,7 @@ from tokensieve.jobs.refreshing.plan import Plan, plan
 from tokensieve.jobs.refreshing.publish import publish
 from tokensieve.jobs.refreshing.run_log import Recorder, device_use
 from tokensieve.jobs.refreshing.sources import source_changes
-from tokensieve.jobs.releases.refresh_run import Night, Step
+from tokensieve.jobs.releases.refresh_run import RefreshRun, Step
 from tokensieve.jobs.releases.release import Release, newest_release
 from tokensieve.jobs.releases.release_report import reported
 from tokensieve.jobs.tables.lock import Lock, locked
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 Session = Callable[[], "SparkSession"]
-"""Opens the session where there is none; a night with nothing to do never calls it."""
+"""Opens the session where there is none; a refresh with nothing to do never calls it."""
 
 
-def run(config: "Config", session: Session, *, replay: bool = False) -> Night:
-    """One night. `replay`: source files with rows that could not be scored are scored again.
+def run(config: "Config", session: Session, *, replay: bool = False) -> RefreshRun:
+    """One refresh. `replay`: source files with rows that could not be scored are scored again.
 
     Raises BusyError when another refresh runs, QuarantineError above the tolerance, and what the verbs raise; all but
     the first leave their words in refresh.json.
@@ -46,12 +46,12 @@ def run(config: "Config", session: Session, *, replay: bool = False) -> Night:
         again = tolerance.replayed(config.tables, session()) if replay else []
         found = plan(config, replay=bool(again))
         recorder.note(release=found.previous.version if found.previous else None)
-        return _Night(config=config, session=session, lock=lock, recorder=recorder, plan=found, again=again).run()
+        return _Steps(config=config, session=session, lock=lock, recorder=recorder, plan=found, again=again).run()
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Night:
-    """The steps of one night; each returns the figures of the corpus as it left them."""
+class _Steps:
+    """The steps of one refresh; each returns the figures of the corpus as it left them."""
 
     config: "Config"
     session: Session
@@ -60,7 +60,7 @@ class _Night:
     plan: Plan
     again: list[str]
 
-    def run(self) -> Night:
+    def run(self) -> RefreshRun:
         steps: dict[Step, Callable[[Figures], Figures]] = {
             "score": self._score,
             "mask": self._mask,
@@ -115,8 +115,8 @@ class _Night:
             bundle_names = {name: policy.bundle for name, policy in self.config.policies.items()}
             return new_release(self.config.tables, bundle_names, self.plan, figures)
 
-    def _report(self, release: Release) -> Night:
-        """Tells of the release, also of one whose night died before that."""
+    def _report(self, release: Release) -> RefreshRun:
+        """Tells of the release, also of one whose refresh died before that."""
         store, recorder, sources = self.config.tables.store, self.recorder, self.plan.sources
         previous = newest_release(store, release.variant, before=release.version)
         told = reported(store, release.version)
@@ -139,7 +139,7 @@ def refresh(
     as_of: int | None = None,
     rebuild: Path | None = None,
 ) -> dict[str, Any]:
-    """Raises ConfigError for options that exclude each other, and what the night, or the release, raises."""
+    """Raises ConfigError for options that exclude each other, and what the refresh, or the release, raises."""
     if as_of is None:
         if rebuild is not None:
             raise ConfigError("--rebuild needs --as-of VERSION, the release whose shards it makes")
@@ -155,20 +155,20 @@ def refresh(
     return past.show(config, as_of) if rebuild is None else past.rebuild(config, session, as_of, rebuild)
 
 
-def _said(night: Night) -> dict[str, Any]:
-    """The night in a few lines; refresh.json has all of it."""
-    changes = night.sources
+def _said(run: RefreshRun) -> dict[str, Any]:
+    """The refresh in a few lines; refresh.json has all of it."""
+    changes = run.sources
     kinds = ("new", "changed", "gone", "missing", "rescored", "broken")
     counts = {name: len(getattr(changes, name)) for name in kinds}
     return {
-        "state": night.state,
-        "release": night.release,
+        "state": run.state,
+        "release": run.release,
         "sources": counts | {"kept": changes.kept},
-        "documents": dict(night.documents),
-        "tokens": night.tokens,
-        "loss_tokens": night.loss_tokens,
-        **({"seconds": dict(night.seconds)} if night.seconds else {}),
-        "duration_s": round(night.duration_s, 3),
+        "documents": dict(run.documents),
+        "tokens": run.tokens,
+        "loss_tokens": run.loss_tokens,
+        **({"seconds": dict(run.seconds)} if run.seconds else {}),
+        "duration_s": round(run.duration_s, 3),
     }
 
 

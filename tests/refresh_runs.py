@@ -1,4 +1,4 @@
-"""A corpus that grows by nights: real text in small shards, the verb that runs each night, the same state afresh."""
+"""A corpus that grows by runs: real text in small shards, the verb that runs each night, the same state afresh."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tokensieve.jobs import mask, refresh, score
 from tokensieve.jobs.config.corpus import Config
-from tokensieve.jobs.releases.refresh_run import Night
+from tokensieve.jobs.releases.refresh_run import RefreshRun
 from tokensieve.jobs.tables.quarantine import read_quarantine
 
 ROWS = 5  # documents of a shard
@@ -39,12 +39,12 @@ def put(source: Path, name: str, table: pa.Table) -> str:
 
 
 def no_session() -> Any:
-    """For a night that has nothing to do."""
-    raise AssertionError("a night with nothing to do opened a Spark session")
+    """For a refresh that has nothing to do."""
+    raise AssertionError("a refresh with nothing to do opened a Spark session")
 
 
-class Nights:
-    """Nights of one corpus, in tables of both formats at the same time.
+class Refreshes:
+    """Refreshes of one corpus, in tables of both formats at the same time.
 
     Attributes:
         source: the folder of its shards. lost: shards that vanished but are kept; the state afresh has them.
@@ -55,29 +55,29 @@ class Nights:
         self._configure, self._folder, self._spark, self._settings = configure, folder, spark, settings
 
     def config(self, format: str, *overrides: str) -> Config:
-        """The configuration of one format with this night's overrides."""
+        """The configuration of one format with this refresh's overrides."""
         root = self._folder / format
         return self._configure(*self._settings, f"tables.format={format}", f"tables.root={root}", *overrides)
 
-    def idle(self, *overrides: str) -> Night:
-        """A night that must not need a session."""
+    def idle(self, *overrides: str) -> RefreshRun:
+        """A refresh that must not need a session."""
         return self._agreed([refresh.run(self.config(format, *overrides), no_session) for format in FORMATS])
 
-    def run(self, *overrides: str) -> Night:
-        """A night, after which the tables of both formats are as if they were made afresh from the same state."""
+    def run(self, *overrides: str) -> RefreshRun:
+        """A refresh, after which the tables of both formats are as if they were made afresh from the same state."""
         configs = [self.config(format, *overrides) for format in FORMATS]
-        night = self._agreed([refresh.run(config, lambda: self._spark) for config in configs])
+        run = self._agreed([refresh.run(config, lambda: self._spark) for config in configs])
         afresh = self._afresh(*overrides)
         for table in ("scores", "quarantine", "masked"):
             expected = rows(afresh, self._spark, table)
             for config in configs:
                 assert rows(config, self._spark, table) == expected, f"{table} as {config.tables.format}"
-        return night
+        return run
 
-    def _agreed(self, nights: list[Night]) -> Night:
-        first, second = ({name: getattr(night, name) for name in SAME} for night in nights)
-        assert first == second, "the formats tell of different nights"
-        return nights[0]
+    def _agreed(self, runs: list[RefreshRun]) -> RefreshRun:
+        first, second = ({name: getattr(run, name) for name in SAME} for run in runs)
+        assert first == second, "the formats tell of different refreshes"
+        return runs[0]
 
     def _afresh(self, *overrides: str) -> Config:
         """A run of the same state into an empty root."""

@@ -1,4 +1,4 @@
-"""An Airflow DAG: refresh a corpus every night, judge the night, export the shards, train on them.
+"""An Airflow DAG: refresh a corpus every night, judge the refresh, export the shards, train on them.
 
 Put this file into the DAGs folder (Airflow 3.3). Every task is one call of the command line, so the workers need
 `tokensieve` or spark-submit, but not our code in Airflow's own environment. Where and how it is called stands in the
@@ -33,7 +33,7 @@ class Settings:
     root: str
     """Becomes `tables.root`: a folder that all workers see, or a folder on an object store."""
     variant: str | None = None
-    """Becomes `tables.variant`, and then the night is told in `refresh-<variant>.json`."""
+    """Becomes `tables.variant`, and then the refresh is told in `refresh-<variant>.json`."""
     overrides: list[str] = field(default_factory=list)
     """Further `key.key=value`."""
     command: str = "tokensieve"
@@ -45,7 +45,7 @@ class Settings:
     environment: dict[str, str] = field(default_factory=dict)
     """Added to the worker's environment."""
     export_to: str | None = None
-    """Becomes `export.to`: where shards are copied once the night has passed the gate."""
+    """Becomes `export.to`: where shards are copied once the refresh has passed the gate."""
     runs: str | None = None
     """A folder for training runs, one below it for each release; None: nothing is trained."""
 
@@ -70,7 +70,7 @@ class Settings:
         ours = [f"tables.root={self.root}", *([f"tables.variant={self.variant}"] if self.variant else [])]
         return [*program, "--config", self.config, "--json", *self.overrides, *ours, *more]
 
-    def night(self) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """What the last refresh wrote: `<root>/refresh.json`, or the variant's."""
         root = self.root if "://" in self.root else f"file://{os.path.abspath(self.root)}"
         name = f"refresh-{self.variant}.json" if self.variant else "refresh.json"
@@ -113,30 +113,28 @@ class Tokensieve(BaseOperator):
 
 @task(retries=0)
 def gate() -> int:
-    """Judges the night by refresh.json; returns the release. Nothing new: what follows is skipped."""
-    night, params = Settings.load().night(), get_current_context()["params"]
+    """Judges the refresh by refresh.json; returns the release. Nothing new: what follows is skipped."""
+    run, params = Settings.load().run(), get_current_context()["params"]
     if params["accept"]:
-        return night["release"]
-    if night["state"] == "nothing_new":
-        raise AirflowSkipException(f"nothing new since release {night['release']}")
-    faults = faults_of(night, params)
+        return run["release"]
+    if run["state"] == "nothing_new":
+        raise AirflowSkipException(f"nothing new since release {run['release']}")
+    faults = faults_of(run, params)
     if faults:
         raise AirflowFailException(
             "; ".join(faults) + ". Look at refresh.html beside refresh.json; to go on all the same, trigger this DAG "
             "with the param accept"
         )
-    return night["release"]
+    return run["release"]
 
 
-def faults_of(night: dict[str, Any], params: Any) -> list[str]:
+def faults_of(run: dict[str, Any], params: Any) -> list[str]:
     """Why nobody should train on this release yet: one sentence each, none if it is good."""
-    report = night["report"]
-    if night["state"] != "done" or report is None:
-        return [
-            f"refresh.json says {night['state']} and has no report to judge by: {night['error'] or night['warnings']}"
-        ]
+    report = run["report"]
+    if run["state"] != "done" or report is None:
+        return [f"refresh.json says {run['state']} and has no report to judge by: {run['error'] or run['warnings']}"]
     faults = []
-    documents = night["documents"]
+    documents = run["documents"]
     share = documents["quarantine"] / documents["in"] if documents["in"] else 0.0
     if share > params["max_quarantine_share"]:
         faults.append(f"{share:.2%} of the documents are quarantined, more than {params['max_quarantine_share']:.2%}")
@@ -170,7 +168,7 @@ def _launch(settings: Settings, context: Context) -> list[str]:
 
 with DAG(
     dag_id="tokensieve_refresh",
-    description="Score, mask and export what is new in a corpus; train on it if the night is good",
+    description="Score, mask and export what is new in a corpus; train on it if the refresh is good",
     schedule="0 2 * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

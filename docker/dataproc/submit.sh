@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One night on Dataproc: workflow.yaml, filled in and started; waits, and ends with 0 when the night is done.
+# One refresh on Dataproc: workflow.yaml, filled in and started; waits, and ends with 0 when the refresh is done.
 #   make wheel && FOLDER=gs://bucket/tokensieve SUBNET=... NFS=HOST:/PATH REGION=europe-west4 \
 #       docker/dataproc/submit.sh [--dry-run] CORPUS.yaml
 # --dry-run prints the commands and the template. Project and credentials are gcloud's.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# One night on Amazon EMR: a cluster that runs `tokensieve refresh` as its only step and then goes away.
+# One refresh on Amazon EMR: a cluster that runs `tokensieve refresh` as its only step and then goes away.
 #   make wheel && FOLDER=s3://bucket/tokensieve SUBNET=subnet-... NFS=fs-....efs.REGION.amazonaws.com:/ \
 #       docker/emr/submit.sh [--dry-run] [--wait] CORPUS.yaml
-# --dry-run prints the commands; --wait ends with the night's outcome: 0 done, 1 failed (the step's log says how).
+# --dry-run prints the commands; --wait ends with the refresh's outcome: 0 done, 1 failed (the step's log says how).
 # Region and credentials are the AWS CLI's.
 set -euo pipefail
 

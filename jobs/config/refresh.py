@@ -10,7 +10,7 @@ Deleted = Literal["keep", "retract"]
 
 
 class DriftConfig(BaseModel):
-    """Section `refresh.drift`: how different tonight's document scores may be from those of earlier nights."""
+    """Section `refresh.drift`: how different this refresh's document scores may be from those of earlier refreshes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -13,7 +13,7 @@ from tokensieve.pretrain.shards.groups import Groups
 from tokensieve.pretrain.shards.manifest import Inputs, Manifest
 from tokensieve.pretrain.shards.shard_info import TokenizerInfo
 
-WHERE_FROM = {"source_table"}  # the inputs that differ from night to night
+WHERE_FROM = {"source_table"}  # the inputs that differ from refresh to refresh
 PADDED = {"padded_vocab_size"}  # of the tokenizer's record: no shard depends on it
 
 

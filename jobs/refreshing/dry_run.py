@@ -1,4 +1,4 @@
-"""What the next night would do. Nothing is written; of new and changed files the footers are read, without Spark."""
+"""What the next refresh would do. Nothing is written; of new and changed files the footers are read, without Spark."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ LISTED = 20  # names of each kind, for people; with --json all
 def dry_run(config: "Config", replay: bool) -> dict[str, Any]:
     """The steps that are due with their reasons, the source files by kind, those that cannot be taken.
 
-    Raises ConfigError, InputError, as the night would.
+    Raises ConfigError, InputError, as the refresh would.
     """
     found = plan(config, replay)
     names: dict[str, list[str]] = {kind: list(getattr(found.sources.changes, kind, ())) for kind in KINDS}

@@ -1,4 +1,4 @@
-"""Makes the release of a night from what its steps did; where one was not due, the last release's figures hold."""
+"""Makes the release of a refresh from what its steps did; where one was not due, the last release's figures hold."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

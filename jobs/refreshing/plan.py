@@ -58,7 +58,7 @@ class Ids:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`due` are the steps of a night in order, each with its reason; nothing is due where nothing is new.
+    """`due` are the steps of a refresh in order, each with its reason; nothing is due where nothing is new.
 
     What was read to find that out is there for the steps: the verified bundles, in `ids` the rules, the listed source.
     """

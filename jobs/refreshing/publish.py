@@ -24,9 +24,9 @@ from pydantic import ValidationError
 from tokensieve.jobs.errors import InputError, VerbError
 from tokensieve.jobs.pages.refresh.metrics import exposition
 from tokensieve.jobs.pages.refresh.page import page
-from tokensieve.jobs.releases.refresh_run import Night
+from tokensieve.jobs.releases.refresh_run import RefreshRun
 from tokensieve.jobs.releases.release import Release, newest_release, releases
-from tokensieve.jobs.releases.release_report import FOLDER, NightFile, ReportFile
+from tokensieve.jobs.releases.release_report import FOLDER, RefreshFile, ReportFile
 from tokensieve.jobs.tables.config import TablesConfig
 from tokensieve.pretrain.hashed_file import replace_file
 
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from tokensieve.jobs.tables.store import Store
 
 
-NIGHT, PAGE, METRICS = "refresh.json", "refresh.html", "metrics.prom"
+RUN, PAGE, METRICS = "refresh.json", "refresh.html", "metrics.prom"
 
 log = logging.getLogger(__name__)
 
 
 def publish(
-    config: "Config", spark: "SparkSession | None", release: Release, previous: Release | None, night: Night
-) -> NightFile:
-    """Tells about a night that ended well, `done` or `nothing_new`: all files named above, refresh.json among them.
+    config: "Config", spark: "SparkSession | None", release: Release, previous: Release | None, run: RefreshRun
+) -> RefreshFile:
+    """Tells about a refresh that ended well, `done` or `nothing_new`: all files named above, refresh.json among them.
 
     Args:
         spark: None where none is open: a report that is missing (`kept.reported`) stays so, and the page says that.
@@ -57,21 +57,21 @@ def publish(
     file = ReportFile.load(store, release.version)
     if file is None and spark is not None:
         try:
-            file = _gathered(config, spark, release, previous, night)
+            file = _gathered(config, spark, release, previous, run)
         except InputError as error:
             warnings.append(f"the report of release {release.version} was not made: {error}")
-        night = night.model_copy(
+        run = run.model_copy(
             update={
-                "seconds": {**night.seconds, "report": round(time.monotonic() - began, 3)},
+                "seconds": {**run.seconds, "report": round(time.monotonic() - began, 3)},
                 "ended_at": datetime.now(UTC),
             }
         )
     _sweep(store)
-    return _tell(config, release, file, night, night.ended_at, warnings)
+    return _tell(config, release, file, run, run.ended_at, warnings)
 
 
-def publish_failure(config: "Config", night: Night) -> NightFile | None:
-    """Tells about a night that failed: the same files, with what was last known of the newest release.
+def publish_failure(config: "Config", run: RefreshRun) -> RefreshFile | None:
+    """Tells about a refresh that failed: the same files, with what was last known of the newest release.
 
     Call it where the error is handled, which is then raised again: nothing that fails in here hides it. Returns None
     where tables.root cannot be read or written.
@@ -80,18 +80,18 @@ def publish_failure(config: "Config", night: Night) -> NightFile | None:
     try:
         release = newest_release(store, config.tables.variant)
         file = ReportFile.load(store, release.version) if release else None
-        return _tell(config, release, file, night, _last_success(config.tables, release), [])
+        return _tell(config, release, file, run, _last_success(config.tables, release), [])
     except (OSError, VerbError) as error:
-        log.warning("the failed night could not be told in %s: %s", store.uri(_file(config.tables, NIGHT)), error)
+        log.warning("the failed refresh could not be told in %s: %s", store.uri(_file(config.tables, RUN)), error)
         return None
 
 
 def _gathered(
-    config: "Config", spark: "SparkSession", release: Release, previous: Release | None, night: Night
+    config: "Config", spark: "SparkSession", release: Release, previous: Release | None, run: RefreshRun
 ) -> ReportFile:
     from tokensieve.jobs.refreshing.sum_up import gather
 
-    file = gather(config.tables, config.refresh.drift, spark, release, previous, night.sources)
+    file = gather(config.tables, config.refresh.drift, spark, release, previous, run.sources)
     file.save(config.tables.store)
     return file
 
@@ -100,13 +100,13 @@ def _tell(
     config: "Config",
     release: Release | None,
     file: ReportFile | None,
-    night: Night,
+    run: RefreshRun,
     success: datetime | None,
     warnings: list[str],
-) -> NightFile:
+) -> RefreshFile:
     store, refresh = config.tables.store, config.refresh
-    told = NightFile(
-        **night.model_dump(), last_success_at=success, report=file and file.report, warnings=tuple(warnings)
+    told = RefreshFile(
+        **run.model_dump(), last_success_at=success, report=file and file.report, warnings=tuple(warnings)
     )
     score = config.score
     priced = score.cost.dollars_per_device_hour is not None
@@ -119,7 +119,7 @@ def _tell(
     places = {"corpus": config.source.path, "root": config.tables.root}
     store.write(_file(config.tables, PAGE), page(told, release, file, **places, drift=refresh.drift).encode())
     content = (told.model_dump_json(indent=2) + "\n").encode()
-    store.write(_file(config.tables, NIGHT), content)
+    store.write(_file(config.tables, RUN), content)
     if refresh.hook and (trouble := run_hook(refresh.hook, content, refresh.hook_timeout_s)):
         told = told.model_copy(update={"warnings": (*told.warnings, trouble)})
     for warning in told.warnings:
@@ -150,7 +150,7 @@ def _file(tables: TablesConfig, name: str) -> str:
 def _last_success(tables: TablesConfig, release: Release | None) -> datetime | None:
     """As the last refresh.json says; where that is gone or damaged, the time of the newest release."""
     try:
-        return NightFile.model_validate_json(tables.store.read(_file(tables, NIGHT))).last_success_at
+        return RefreshFile.model_validate_json(tables.store.read(_file(tables, RUN))).last_success_at
     except (FileNotFoundError, ValidationError):
         return release.made_at if release else None
 

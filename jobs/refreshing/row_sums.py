@@ -1,4 +1,4 @@
-"""Sums over rows of a masked table that can be added and taken away, so that a night counts only what it changed."""
+"""Sums over rows of a masked table that can be added and taken away, so that a refresh counts only what it changed."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

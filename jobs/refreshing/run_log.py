@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tokensieve.jobs.config.score import CostConfig
 from tokensieve.jobs.errors import VerbError
-from tokensieve.jobs.releases.refresh_run import DeviceUse, Night, SourceChanges, State, Step
+from tokensieve.jobs.releases.refresh_run import DeviceUse, RefreshRun, SourceChanges, State, Step
 from tokensieve.jobs.releases.release import Release
 from tokensieve.udfs.files.content_id import content_id
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """The night so far: `night`, a failed one until it has ended. What ends its `with` early is published."""
+    """The refresh so far: `run`, a failed one until it has ended. What ends its `with` early is published."""
 
     def __init__(self, config: "Config") -> None:
         self._config = config
         now = datetime.now(UTC)
-        self.night = Night(
+        self.run = RefreshRun(
             state="failed",
             started_at=now,
             ended_at=now,
@@ -43,15 +43,15 @@ class Recorder:
         from tokensieve.jobs.refreshing.publish import publish_failure
 
         code = error.exit_code if isinstance(error, VerbError) else 1
-        night = self.ended("failed", error=str(error), error_kind=type(error).__name__, exit_code=code)
-        publish_failure(self._config, night)
+        run = self.ended("failed", error=str(error), error_kind=type(error).__name__, exit_code=code)
+        publish_failure(self._config, run)
 
     def note(self, **fields: Any) -> None:
-        """Sets fields of the night."""
-        self.night = Night.model_validate({**dict(self.night), **fields})
+        """Sets fields of the refresh."""
+        self.run = RefreshRun.model_validate({**dict(self.run), **fields})
 
     def of_release(self, release: Release, previous: Release | None, changes: SourceChanges) -> None:
-        """The night ends with this release."""
+        """The refresh ends with this release."""
         self.note(
             release=release.version,
             previous=previous.version if previous else None,
@@ -66,16 +66,16 @@ class Recorder:
     def step(self, name: Step) -> Iterator[None]:
         """Times a step that has something to do."""
         began = time.monotonic()
-        self.note(ran=(*self.night.ran, name))
+        self.note(ran=(*self.run.ran, name))
         try:
             yield
         finally:
-            self.note(seconds={**self.night.seconds, name: round(time.monotonic() - began, 3)})
+            self.note(seconds={**self.run.seconds, name: round(time.monotonic() - began, 3)})
 
-    def ended(self, state: State, **fields: Any) -> Night:
-        """The night as it has ended now."""
+    def ended(self, state: State, **fields: Any) -> RefreshRun:
+        """The refresh as it has ended now."""
         self.note(state=state, ended_at=datetime.now(UTC), **fields)
-        return self.night
+        return self.run
 
 
 def device_use(figures: Mapping[str, float] | None, price: CostConfig) -> DeviceUse | None:

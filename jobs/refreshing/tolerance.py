@@ -1,8 +1,8 @@
-"""The tolerance of a night: how many of the documents that it brought may be quarantined before it fails loudly.
+"""The tolerance of a refresh: how many of the documents that it brought may be quarantined before it fails loudly.
 
 Only source files written since the previous release count, so that a bad shard is not hidden by a large corpus, and of
 them only what is not in that release's quarantine already: a replay that mends nothing is no worse than before. Without
-a release in between the next night asks again.
+a release in between the next refresh asks again.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""What happened in one night, as plain values: the model behind `refresh.json`, the page and the metrics.
+"""What happened in one refresh, as plain values: the model behind `refresh.json`, the page and the metrics.
 
-What is new, changed or gone is the difference of two releases, not what this process happened to do: a night that was
+What is new, changed or gone is the difference of two releases, not what this process happened to do: a refresh that was
 killed and run again reports all of it. Names of files come from the source and are hostile until escaped.
 """
 
@@ -67,13 +67,13 @@ class DeviceUse(_Record):
     """None where `score.cost.dollars_per_device_hour` is not set."""
 
 
-class Night(_Record):
-    """One run of `tokensieve refresh`. Counts are of whole tables; None or empty where the night did not get so far."""
+class RefreshRun(_Record):
+    """One run of `tokensieve refresh`. Counts are of whole tables; None or empty where it did not get so far."""
 
     format: Literal["tokensieve-night/1"] = "tokensieve-night/1"
     state: State
     error: str | None = None
-    """Of a failed night: what, where, why, what to do next."""
+    """Of a failed refresh: what, where, why, what to do next."""
     error_kind: str | None = None
     """The error's class, such as QuarantineError."""
     exit_code: int = 0
@@ -83,11 +83,11 @@ class Night(_Record):
     config_id: str
     """Names the resolved configuration, as `--show-config` prints it."""
     release: int | None = None
-    """The newest release when the night ended; None: there is none yet."""
+    """The newest release when the refresh ended; None: there is none yet."""
     previous: int | None = None
     """The release before it, which differences are taken against; None: there was none."""
     ran: tuple[Step, ...] = ()
-    """Steps that were due, in order, also where a killed night before had done them already."""
+    """Steps that were due, in order, also where a killed refresh before had done them already."""
     seconds: Mapping[Step, float] = {}
     """Wall time of each step of `ran`."""
     scored: tuple[str, ...] = ()

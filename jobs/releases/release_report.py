@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tokensieve.jobs.releases.refresh_run import Night, SourceChanges
+from tokensieve.jobs.releases.refresh_run import RefreshRun, SourceChanges
 
 if TYPE_CHECKING:
     from tokensieve.jobs.tables.store import Store
@@ -75,7 +75,7 @@ class Difference(BaseModel):
 
 
 class Drift(Facts):
-    """One policy, tonight's documents against the reference."""
+    """One policy, this refresh's documents against the reference."""
 
     difference: Difference
     verdict: Verdict
@@ -179,14 +179,14 @@ class ReleaseReport(Facts):
     """Oldest first; the last is this release."""
 
 
-class NightFile(Night):
-    """`<root>/refresh.json`: the night, and what is said of the newest release."""
+class RefreshFile(RefreshRun):
+    """`<root>/refresh.json`: the refresh, and what is said of the newest release."""
 
     last_success_at: datetime | None = None
     """When a refresh last ended well."""
     report: ReleaseReport | None = None
     warnings: tuple[str, ...] = ()
-    """What did not work, but is no reason to call the night failed."""
+    """What did not work, but is no reason to call the refresh failed."""
 
 
 class Profile(Facts):
@@ -204,8 +204,8 @@ class Profile(Facts):
     reference_documents_B: tuple[int, ...]
     """Documents of earlier releases that they are held against."""
     known_documents_B: tuple[int, ...]
-    """The reference of the next night: these documents and those of earlier releases with this bundle. A file that was
-    written in several releases counts in each, until a release writes all files."""
+    """The reference of the next refresh: these documents and those of earlier releases with this bundle. A file that
+    was written in several releases counts in each, until a release writes all files."""
     known_tokens_B: tuple[int, ...]
     other_bundle: "SameDocuments | None" = None
     """Where the bundle is another one than in the previous release."""
@@ -239,7 +239,7 @@ class ReportFile(Facts):
 
 
 def reported(store: "Store", release: int) -> bool:
-    """Whether the report of a release can be read: if not, the night's step `report` has something to do."""
+    """Whether the report of a release can be read: if not, the refresh's step `report` has something to do."""
     return ReportFile.load(store, release) is not None
 
 

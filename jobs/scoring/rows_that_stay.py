@@ -1,7 +1,7 @@
 """The rows of a table that stay when some source files are scored anew, and what the new rows change about them.
 
-Of rows with equal ids the first by file and row counts, whatever night brought it. So a new file may take the place of
-an old row, and a file that leaves may give its place back to a row that was quarantined as its copy.
+Of rows with equal ids the first by file and row counts, whatever refresh brought it. So a new file may take the place
+of an old row, and a file that leaves may give its place back to a row that was quarantined as its copy.
 """
 
 from dataclasses import dataclass

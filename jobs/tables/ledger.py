@@ -1,8 +1,8 @@
 """The ledger of a `scores` version: every source file that it knows, and which version last wrote its rows.
 
 An immutable Parquet file named by its content. The commit that it belongs to names it, so data and ledger appear in
-one step; a ledger that no commit names is litter. It holds all sources, not a night's, so reading it takes the same
-time after a thousand nights.
+one step; a ledger that no commit names is litter. It holds all sources, not a refresh's, so reading it takes the same
+time after a thousand refreshes.
 """
 
 import hashlib

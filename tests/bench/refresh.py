@@ -1,8 +1,9 @@
-"""What a night with nothing new costs, by the number of known shards and of past nights.
+"""What a refresh with nothing new costs, by the number of known shards and of past refreshes.
 
-The first night is a real one: Spark scores, masks and exports tiny shards with a classifier of made-up weights. Past
-nights beyond it are their records alone, copied forward: commits, releases and reports of so many nights, whose content
-is that of the last. Measured are the verb in a warm process, and the whole command; neither opens a Spark session.
+The first refresh is a real one: Spark scores, masks and exports tiny shards with a classifier of made-up weights. Past
+refreshes beyond it are their records alone, copied forward: commits, releases and reports of so many refreshes, whose
+content is that of the last. Measured are the verb in a warm process, and the whole command; neither opens a Spark
+session.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from tokensieve.jobs.releases.release import Release, newest_release
 from tokensieve.jobs.spark.session import open_session
 
 COUNTS = (100, 1_000, 10_000)
-NIGHTS = 365
+PAST = 365
 TABLES = ("scores", "quarantine", "masked")
 
 
@@ -48,19 +49,19 @@ def corpus(folder: Path, shards: int) -> Config:
     return load_config(str(folder / "corpus.yaml"))
 
 
-def grow_old(config: Config, nights: int) -> None:
-    """Puts the records of so many nights behind the last one."""
+def grow_old(config: Config, past: int) -> None:
+    """Puts the records of so many refreshes behind the last one."""
     store, last = config.tables.store, newest_release(config.tables.store, None)
     assert last is not None
     commits = {name: json.loads(store.read(f"{name}/_commits/{last.tables[name]:08d}.json")) for name in TABLES}
     report = json.loads(store.read(f"reports/{last.version:08d}.json"))
-    for night in range(1, nights + 1):
-        tables = {name: version + night for name, version in last.tables.items()}
+    for number in range(1, past + 1):
+        tables = {name: version + number for name, version in last.tables.items()}
         for name, commit in commits.items():
             pinned = {"quarantine": tables["quarantine"]} if name == "scores" else {}
             commit |= {"version": tables[name], "inputs": commit["inputs"] | pinned}
             store.write(f"{name}/_commits/{tables[name]:08d}.json", json.dumps(commit).encode())
-        release = Release.model_validate(last.model_dump() | {"version": last.version + night, "tables": tables})
+        release = Release.model_validate(last.model_dump() | {"version": last.version + number, "tables": tables})
         report["report"]["release"] = release.version
         store.write(f"reports/{release.version:08d}.json", json.dumps(report).encode())
         release.create(store)
@@ -70,15 +71,15 @@ def nothing_new(config: Config, file: Path, rounds: int) -> dict[str, float]:
     """Seconds of the verb and of the whole command, medians. Raises RuntimeError when there was something to do."""
 
     def refuse() -> None:
-        raise RuntimeError("a night with nothing new opened a Spark session")
+        raise RuntimeError("a refresh with nothing new opened a Spark session")
 
     verb, whole = [], []
     for _ in range(rounds):
         began = time.perf_counter()
-        night = refresh.run(config, refuse)  # type: ignore[arg-type]
+        done = refresh.run(config, refuse)  # type: ignore[arg-type]
         verb.append(time.perf_counter() - began)
-        if night.state != "nothing_new":
-            raise RuntimeError(f"the night was {night.state}")
+        if done.state != "nothing_new":
+            raise RuntimeError(f"the refresh was {done.state}")
         began = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "tokensieve.jobs.cli", "refresh", "-c", str(file)], check=True, capture_output=True
@@ -87,31 +88,33 @@ def nothing_new(config: Config, file: Path, rounds: int) -> dict[str, float]:
     return {"nothing_new_s": median(verb), "command_s": median(whole)}
 
 
-def measure(shards: int, nights: int, rounds: int) -> list[dict[str, float]]:
-    """A corpus of so many shards after its first night, and after so many more."""
+def measure(shards: int, past: int, rounds: int) -> list[dict[str, float]]:
+    """A corpus of so many shards after its first refresh, and after so many more."""
     with tempfile.TemporaryDirectory() as folder:
         config, file = corpus(Path(folder), shards), Path(folder) / "corpus.yaml"
         spark = open_session(config.spark, delta=False)
         began = time.perf_counter()
         refresh.run(config, lambda: spark)
         first = time.perf_counter() - began
-        runs = [{"shards": shards, "nights": 1, "first_night_s": first, **nothing_new(config, file, rounds)}]
-        grow_old(config, nights)
-        return [*runs, {"shards": shards, "nights": 1 + nights, **nothing_new(config, file, rounds)}]
+        runs = [{"shards": shards, "refreshes": 1, "first_refresh_s": first, **nothing_new(config, file, rounds)}]
+        grow_old(config, past)
+        return [*runs, {"shards": shards, "refreshes": 1 + past, **nothing_new(config, file, rounds)}]
 
 
 def main() -> None:
     """Runs the bench, prints a table and writes out/bench/refresh.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, nargs="+", default=COUNTS)
-    parser.add_argument("--nights", type=int, default=NIGHTS)
+    parser.add_argument("--past", type=int, default=PAST)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     machine = hardware()
-    runs = [run for shards in given.shards for run in measure(shards, given.nights, given.rounds)]
-    columns = ("shards", "nights", "nothing_new_s", "command_s")
+    runs = [run for shards in given.shards for run in measure(shards, given.past, given.rounds)]
+    columns = ("shards", "refreshes", "nothing_new_s", "command_s")
     print(table(columns, [tuple(run[name] for name in columns) for run in runs]))
-    ratios = {f"nothing_new_s_{run['shards']}_shards_{run['nights']}_nights": run["nothing_new_s"] for run in runs}
+    ratios = {
+        f"nothing_new_s_{run['shards']}_shards_{run['refreshes']}_refreshes": run["nothing_new_s"] for run in runs
+    }
     print(save("refresh", ratios, machine, {"runs": runs}))
 
 

@@ -52,7 +52,7 @@ KILLED_AT = {
 
 
 @pytest.mark.parametrize("moment", KILLED_AT)
-def test_a_killed_night_is_repaired_by_running_it_again(moment, configure, tmp_path, repository, spark):
+def test_a_killed_run_is_repaired_by_running_it_again(moment, configure, tmp_path, repository, spark):
     write_corpus(tmp_path / "source", files=2)
     config = configure()
     root = config.tables.folder
@@ -60,10 +60,10 @@ def test_a_killed_night_is_repaired_by_running_it_again(moment, configure, tmp_p
     write_corpus(tmp_path / "source", files=3)
     kill_when(KILLED_AT[moment](root), start(repository, tmp_path))
 
-    night = refresh.run(config, lambda: spark)
+    run = refresh.run(config, lambda: spark)
 
-    assert (night.state, night.release, night.sources.new) == ("done", 2, ("part-00002.parquet",))
-    assert night.documents["in"] == 36
+    assert (run.state, run.release, run.sources.new) == ("done", 2, ("part-00002.parquet",))
+    assert run.documents["in"] == 36
     assert refresh.run(config, no_session).state == "nothing_new"
     afresh = configure(f"tables.root={tmp_path / 'afresh'}")
     score.run(afresh, spark)

@@ -44,16 +44,16 @@ def test_compaction_is_released_with_the_same_rows_and_shards_and_older_releases
     assert compacted.manifest == last.manifest
     assert compacted.tables["scores"] > last.tables["scores"]
     assert {name: rows(config, spark, name) for name in TABLES} == before
-    night = refresh.run(config, lambda: spark)
-    assert (night.ran, night.release) == (("report",), 4), "its report is all that is missing"
+    run = refresh.run(config, lambda: spark)
+    assert (run.ran, run.release) == (("report",), 4), "its report is all that is missing"
     assert refresh.run(config, no_session).state == "nothing_new"
     for version in (1, 2, 3, 4):
         assert set(command(config, no_session, as_of=version)["there"].values()) == {True}
     assert "release" not in maintain.compact(config, spark), "there is nothing left to compact"
 
     add_shard(tmp_path / "source", 3)
-    night = refresh.run(config, lambda: spark)
-    assert (night.scored, night.documents["in"]) == (("part-00003.parquet",), 16)
+    run = refresh.run(config, lambda: spark)
+    assert (run.scored, run.documents["in"]) == (("part-00003.parquet",), 16)
 
     few = config.model_copy(update={"refresh": config.refresh.model_copy(update={"keep_releases": 2})})
     maintain.vacuum(few, spark)
@@ -63,7 +63,7 @@ def test_compaction_is_released_with_the_same_rows_and_shards_and_older_releases
     assert refresh.run(config, no_session).state == "nothing_new"
 
 
-def test_upkeep_waits_for_a_night_that_runs(configure):
+def test_upkeep_waits_for_a_run_that_runs(configure):
     config = configure()
     with locked(config.tables.store, 300, "refresh"):
         for upkeep in (maintain.compact, maintain.vacuum):

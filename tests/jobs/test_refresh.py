@@ -1,4 +1,4 @@
-"""The verb `refresh` on a small corpus: which steps run, what is released, what a night says."""
+"""The verb `refresh` on a small corpus: which steps run, what is released, what a refresh says."""
 
 import json
 import os
@@ -19,27 +19,27 @@ def said(tmp_path) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["parquet", "delta"])
-def test_the_first_night_does_everything_the_second_nothing_and_a_third_what_is_new(format, configure, tmp_path, spark):
+def test_the_first_run_does_everything_the_second_nothing_and_a_third_what_is_new(format, configure, tmp_path, spark):
     write_corpus(tmp_path / "source", files=2)
     config = configure(f"tables.format={format}")
-    night = refresh.run(config, lambda: spark)
-    assert (night.state, night.release, night.previous) == ("done", 1, None)
-    assert night.ran == ("score", "mask", "export", "release", "report")
-    assert night.scored == night.sources.new == ("part-00000.parquet", "part-00001.parquet")
-    assert (night.documents["in"], night.documents["quarantine"]) == (24, 0)
-    assert night.device is not None
-    assert night.device.device_s > 0
+    run = refresh.run(config, lambda: spark)
+    assert (run.state, run.release, run.previous) == ("done", 1, None)
+    assert run.ran == ("score", "mask", "export", "release", "report")
+    assert run.scored == run.sources.new == ("part-00000.parquet", "part-00001.parquet")
+    assert (run.documents["in"], run.documents["quarantine"]) == (24, 0)
+    assert run.device is not None
+    assert run.device.device_s > 0
 
     idle = refresh.run(config, no_session)
     assert (idle.state, idle.release, idle.ran, idle.scored, idle.sources.kept) == ("nothing_new", 1, (), (), 2)
     assert (said(tmp_path)["state"], said(tmp_path)["release"]) == ("nothing_new", 1)
-    assert idle.documents == night.documents
+    assert idle.documents == run.documents
 
     os.utime(tmp_path / "source" / "part-00001.parquet")
     write_corpus(tmp_path / "source", files=1)
     touched = refresh.run(config, lambda: spark)
     assert touched.scored == touched.sources.changed == ("part-00000.parquet", "part-00001.parquet")
-    assert touched.documents == night.documents
+    assert touched.documents == run.documents
 
     other = configure(f"tables.format={format}", "export.pad_vocabulary_to=512")
     shards = refresh.run(other, lambda: spark)
@@ -47,7 +47,7 @@ def test_the_first_night_does_everything_the_second_nothing_and_a_third_what_is_
     assert refresh.run(other, no_session).state == "nothing_new"
 
 
-def test_a_night_that_fails_says_so_in_refresh_json(configure, tmp_path):
+def test_a_run_that_fails_says_so_in_refresh_json(configure, tmp_path):
     before = datetime.now(UTC)
     with pytest.raises(InputError, match=r"source\.path: .* does not exist"):
         refresh.run(configure(), no_session)
@@ -57,7 +57,7 @@ def test_a_night_that_fails_says_so_in_refresh_json(configure, tmp_path):
     assert datetime.fromisoformat(told["started_at"]) >= before
 
 
-def test_a_night_that_finds_the_lock_taken_leaves_refresh_json_to_the_holder(configure, tmp_path):
+def test_a_run_that_finds_the_lock_taken_leaves_refresh_json_to_the_holder(configure, tmp_path):
     write_corpus(tmp_path / "source")
     config = configure()
     with locked(config.tables.store, 300, "refresh"), pytest.raises(BusyError, match="wait until it is done"):

@@ -1,4 +1,4 @@
-"""Runs one night of the DAG as Airflow does, and prints what became of its tasks. For Airflow's own interpreter.
+"""Runs one refresh of the DAG as Airflow does, and prints what became of its tasks. For Airflow's own interpreter.
 
 Arguments: the params of the run as JSON. The last line of output is JSON, too.
 """

@@ -1,4 +1,4 @@
-"""A corpus that grows by one shard of the demo's text a night, and what must be true of its tables after any night."""
+"""A corpus that grows by one shard of the demo's text a refresh, and what must be true of its tables each time."""
 
 from pathlib import Path
 from typing import Any

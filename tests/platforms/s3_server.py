@@ -1,4 +1,4 @@
-"""A real S3 server on this machine: moto, which keeps objects in memory, behind a door that can be busy or count."""
+"""A real S3 server on this machine: moto, which keeps objects in memory, behind a door that can refuse or count."""
 
 import threading
 from collections import Counter

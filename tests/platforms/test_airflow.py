@@ -1,4 +1,4 @@
-"""The DAG in a real Airflow, in an environment of its own: parsed, and run night by night on the demo's text."""
+"""The DAG in a real Airflow, in an environment of its own: parsed, and run refresh by refresh on the demo's text."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def airflow_environment(home: Path) -> dict[str, str]:
     return ours | {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 
 
-class Nights:
+class Refreshes:
     """Runs the DAG on a project, one run after the other."""
 
     def __init__(self, airflow: Path, database: Path, project: Path, repository: Path) -> None:
@@ -76,7 +76,7 @@ class Nights:
             "environment": {"PYTHONPATH": str(self._repository), "OMP_NUM_THREADS": "1"},
         } | settings
         environment = airflow_environment(self.project / "airflow") | {"AIRFLOW_VAR_TOKENSIEVE": json.dumps(variable)}
-        script = self._repository / "tests" / "platforms" / "airflow_night.py"
+        script = self._repository / "tests" / "platforms" / "airflow_run.py"
         command = [str(self._python), str(script), json.dumps(params or {})]
         done = subprocess.run(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600
@@ -87,9 +87,9 @@ class Nights:
 
 
 @pytest.fixture
-def nights(airflow, database, tmp_path, repository) -> Nights:
+def refreshes(airflow, database, tmp_path, repository) -> Refreshes:
     write_project(tmp_path)
-    return Nights(airflow, database, tmp_path, repository)
+    return Refreshes(airflow, database, tmp_path, repository)
 
 
 def states(run: dict[str, Any]) -> list[str]:
@@ -98,52 +98,52 @@ def states(run: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.timeout(1800)
-def test_nights_of_a_corpus(nights, repository, tmp_path):
+def test_runs_of_a_corpus(runs, repository, tmp_path):
     add_shard(tmp_path, repository, 0)
-    first = nights.run()
+    first = runs.run()
     assert first["import_errors"] == {}
-    assert states(first) == ["success"] * 4, nights.log[-5000:]
+    assert states(first) == ["success"] * 4, runs.log[-5000:]
     trained = json.loads((tmp_path / "runs" / "release-00000001" / "train.json").read_text())
     assert trained["steps"] == 2
 
-    second = nights.run()
+    second = runs.run()
     assert (second["state"], states(second)) == ("success", ["success", "skipped", "skipped", "skipped"])
 
     add_shard(tmp_path, repository, 1, without_text=3)
-    third = nights.run()
+    third = runs.run()
     assert states(third) == ["failed", "upstream_failed", "upstream_failed", "upstream_failed"]
     assert third["tasks"]["refresh"][1] == 1, "what a person must look at is not tried again"
-    assert "more was quarantined than score.quarantine_tolerance allows" in nights.log
+    assert "more was quarantined than score.quarantine_tolerance allows" in runs.log
 
-    tolerant = nights.run("score.quarantine_tolerance=0.5")
+    tolerant = runs.run("score.quarantine_tolerance=0.5")
     assert states(tolerant) == ["success", "failed", "upstream_failed", "upstream_failed"]
-    assert "12.50% of the documents are quarantined, more than 2.00%" in nights.log
+    assert "12.50% of the documents are quarantined, more than 2.00%" in runs.log
 
-    accepted = nights.run("score.quarantine_tolerance=0.5", params={"accept": True})
-    assert states(accepted) == ["success"] * 4, nights.log[-5000:]
+    accepted = runs.run("score.quarantine_tolerance=0.5", params={"accept": True})
+    assert states(accepted) == ["success"] * 4, runs.log[-5000:]
     assert (tmp_path / "runs" / "release-00000002" / "train.json").exists()
 
 
 @pytest.mark.parametrize(("code", "tries"), [(1, 3), (2, 1), (3, 1)])
-def test_only_what_may_pass_by_itself_is_tried_again(nights, code, tries):
+def test_only_what_may_pass_by_itself_is_tried_again(runs, code, tries):
     failing = shlex.join([sys.executable, "-c", f"raise SystemExit({code})"])
-    run = nights.run(spark_command=failing)
+    run = runs.run(spark_command=failing)
     assert run["tasks"]["refresh"] == ["failed", tries]
     assert states(run)[1:] == ["upstream_failed"] * 3
 
 
-def test_without_a_folder_for_runs_nothing_is_trained_and_shards_are_copied(nights, tmp_path):
+def test_without_a_folder_for_runs_nothing_is_trained_and_shards_are_copied(runs, tmp_path):
     (tmp_path / "tables").mkdir()
-    night = {
+    told = {
         "state": "done",
         "release": 4,
         "documents": {"in": 9, "quarantine": 0},
         "report": {"drift": {}, "before": None, "totals": {"text_bytes": 0, "forget_bytes": {}}},
     }
-    (tmp_path / "tables" / "refresh.json").write_text(json.dumps(night))
-    run = nights.run(spark_command="echo {verb}", runs=None, export_to="file:///somewhere")
+    (tmp_path / "tables" / "refresh.json").write_text(json.dumps(told))
+    run = runs.run(spark_command="echo {verb}", runs=None, export_to="file:///somewhere")
     assert states(run) == ["success", "success", "success", "skipped"]
-    assert "export.to=file:///somewhere" in nights.log
+    assert "export.to=file:///somewhere" in runs.log
 
 
 @pytest.mark.parametrize(
@@ -156,16 +156,16 @@ def test_without_a_folder_for_runs_nothing_is_trained_and_shards_are_copied(nigh
         ),
     ],
 )
-def test_the_gate_stops_a_night_that_differs(nights, tmp_path, report, told):
+def test_the_gate_stops_a_run_that_differs(runs, tmp_path, report, told):
     (tmp_path / "tables").mkdir()
     totals = {"text_bytes": 100, "forget_bytes": {"medicine": 10}}
-    night = {
+    told = {
         "state": "done",
         "release": 2,
         "documents": {"in": 9, "quarantine": 0},
         "report": {"drift": {}, "before": None, "totals": totals} | report,
     }
-    (tmp_path / "tables" / "refresh.json").write_text(json.dumps(night))
-    run = nights.run(spark_command="echo {verb}")
+    (tmp_path / "tables" / "refresh.json").write_text(json.dumps(told))
+    run = runs.run(spark_command="echo {verb}")
     assert states(run) == ["success", "failed", "upstream_failed", "upstream_failed"]
-    assert told in nights.log
+    assert told in runs.log

@@ -48,25 +48,25 @@ def refresh(project: Path, repository: Path, remote: str, *overrides: str) -> su
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=280)
 
 
-def night(done: subprocess.CompletedProcess[str]) -> dict:
+def one_run(done: subprocess.CompletedProcess[str]) -> dict:
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("format", ["parquet", "delta"])
-def test_two_nights_over_connect_make_the_tables_of_a_local_run(server, repository, tmp_path, spark, format):
+def test_two_runs_over_connect_make_the_tables_of_a_local_run(server, repository, tmp_path, spark, format):
     write_project(tmp_path)
     add_shard(tmp_path, repository, 0)
-    first = night(refresh(tmp_path, repository, server, f"tables.format={format}"))
+    first = one_run(refresh(tmp_path, repository, server, f"tables.format={format}"))
     assert (first["state"], first["sources"]["new"], first["documents"]["in"]) == ("done", 1, 12)
     add_shard(tmp_path, repository, 1)
-    second = night(refresh(tmp_path, repository, server, f"tables.format={format}"))
+    second = one_run(refresh(tmp_path, repository, server, f"tables.format={format}"))
     assert (second["sources"]["new"], second["sources"]["kept"], second["documents"]["in"]) == (1, 1, 24)
     assert equal_to_a_local_run(tmp_path, format, spark)["in"] == 24
     nobody = f"sc://127.0.0.1:{free_port()}"
-    third = night(refresh(tmp_path, repository, nobody, f"tables.format={format}"))
-    assert third["state"] == "nothing_new", "a night without work asks no server"
+    third = one_run(refresh(tmp_path, repository, nobody, f"tables.format={format}"))
+    assert third["state"] == "nothing_new", "a refresh without work asks no server"
 
 
 def test_a_server_that_does_not_answer_is_named_and_its_token_is_not(monkeypatch):

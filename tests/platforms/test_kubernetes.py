@@ -60,8 +60,8 @@ def test_a_refresh_runs_on_executor_pods_that_spark_makes_of_our_template(reposi
             "--config", "demo", "spark.master=null", f"tables.root={tmp_path / 'tables'}", "--json", folder=tmp_path,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-4000:]
-    night = json.loads(done.stdout.strip().splitlines()[-1])
-    assert (night["state"], night["documents"]["in"]) == ("done", 176)
+    run = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (run["state"], run["documents"]["in"]) == ("done", 176)
     (pod,) = namespace.asked
     check_executor(pod)
 

@@ -1,4 +1,4 @@
-"""Nights on an S3 store: source and tables are objects, Spark's own connector writes, shards are on a local disk."""
+"""Refreshes on an S3 store: source and tables are objects, Spark's own connector writes, shards are on a local disk."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def publish(project: Path, server: S3Server, shard: int, name: str | None = None
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("format", ["parquet", "delta"])
-def test_nights_on_s3_make_the_tables_of_a_local_run(s3, repository, tmp_path, spark, format):
+def test_runs_on_s3_make_the_tables_of_a_local_run(s3, repository, tmp_path, spark, format):
     write_project(tmp_path)
     for shard in range(3):
         add_shard(tmp_path, repository, shard)
@@ -63,7 +63,7 @@ def test_nights_on_s3_make_the_tables_of_a_local_run(s3, repository, tmp_path, s
     with s3.refusing(lambda method, path: "/source/" in path and next(busy, 40) % 2 == 0):
         third = said(run("refresh", tmp_path, repository, s3, as_format))
     assert (third["sources"]["new"], third["sources"]["changed"], third["documents"]["in"]) == (1, 1, 24)
-    assert third["documents"]["quarantine"] == 0, "a store that is busy for a while costs no document"
+    assert third["documents"]["quarantine"] == 0, "contention for a while costs no document"
 
     (tmp_path / "source" / "part-00002.parquet").rename(tmp_path / "source" / "part-00000.parquet")
     s3.files().get(f"{BUCKET}/{tmp_path.name}/tables/", f"{tmp_path}/tables/", recursive=True)
@@ -71,7 +71,7 @@ def test_nights_on_s3_make_the_tables_of_a_local_run(s3, repository, tmp_path, s
 
 
 @pytest.mark.timeout(600)
-def test_a_store_that_stays_busy_fails_the_run_and_quarantines_nothing(s3, repository, tmp_path):
+def test_contention_that_stays_fails_the_run_and_quarantines_nothing(s3, repository, tmp_path):
     write_project(tmp_path)
     add_shard(tmp_path, repository, 0)
     publish(tmp_path, s3, 0)

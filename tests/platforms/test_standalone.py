@@ -51,7 +51,7 @@ def result(process: subprocess.Popen[str]) -> dict:
 
 
 @pytest.mark.timeout(900)  # three Java processes share what a machine has
-def test_two_nights_by_spark_submit_make_the_tables_of_a_local_run(cluster, submit, repository, tmp_path, spark):
+def test_two_runs_by_spark_submit_make_the_tables_of_a_local_run(cluster, submit, repository, tmp_path, spark):
     write_project(tmp_path)
     add_shard(tmp_path, repository, 0)
     first = result(submit(cluster, "refresh"))

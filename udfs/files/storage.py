@@ -52,7 +52,7 @@ class StorageConfig(BaseModel):
     path_style: bool = False
     """https://endpoint/bucket/key and not https://bucket.endpoint/key, as most self-hosted stores want it."""
     attempts: int = Field(default=5, ge=1, le=20)
-    """Of one request while the store is busy or the network fails, waiting longer each time; then the task fails."""
+    """Of one request under contention or while the network fails, waiting longer each time; then the task fails."""
 
     @field_validator("endpoint")
     @classmethod

@@ -1,4 +1,4 @@
-"""Inline SVG of a night: two distributions of scores over each other, and the history of releases. No script.
+"""Inline SVG of a refresh: two distributions of scores over each other, and the history of releases. No script.
 
 The two distributions are told apart by form, bars against a stepped line, not by colour alone.
 """

@@ -1,7 +1,8 @@
-"""A night as Prometheus metrics, text exposition format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats).
+"""A refresh as Prometheus metrics, text exposition format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats).
 
-All are gauges that stand until the next night: a batch job is not scraped, its file is read by node_exporter's textfile
-collector. What a night does not know is absent, never zero. The official client would be a dependency for 30 lines.
+All are gauges that stand until the next refresh: a batch job is not scraped, its file is read by node_exporter's
+textfile collector. What a refresh does not know is absent, never zero. The official client would be a dependency for 30
+lines.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, get_args
 
 from tokensieve.jobs.releases.refresh_run import State
-from tokensieve.jobs.releases.release_report import NightFile, ReleaseReport, Verdict
+from tokensieve.jobs.releases.release_report import RefreshFile, ReleaseReport, Verdict
 
 if TYPE_CHECKING:
     from tokensieve.jobs.releases.release import Release
@@ -24,8 +25,8 @@ HELP = {
     "wall_seconds": "Wall time of the last refresh.",
     "duration_seconds": "Wall time of each step that the last refresh ran.",
     "documents": "Documents of the newest release by action; quarantine: could not be scored.",
-    "quarantined_share": "Share of documents that could not be scored; of=written: in files written that night.",
-    "quarantine_tolerance": "Share of written documents above which a night fails.",
+    "quarantined_share": "Share of documents that could not be scored; of=written: in files written in that refresh.",
+    "quarantine_tolerance": "Share of written documents above which a refresh fails.",
     "sources": "Source files of the newest release against the one before; broken: all that could not be taken.",
     "forget_share": "Share of the text's bytes in the policy's forget spans.",
     "drift_psi": "Population stability index of the document scores of written files against earlier ones.",
@@ -44,7 +45,7 @@ Sample = tuple[str, Mapping[str, str], float]
 
 def exposition(
     common: Mapping[str, str],
-    night: NightFile,
+    run: RefreshFile,
     release: "Release | None",
     *,
     tolerance: float,
@@ -57,10 +58,10 @@ def exposition(
         tolerance: `score.quarantine_tolerance`. priced: whether a device hour has a price.
     """
     samples = [
-        *_night(night, tolerance),
-        *_device(night, priced),
+        *_run(run, tolerance),
+        *_device(run, priced),
         *(_release(release) if release else ()),
-        *(_report(night.report) if night.report else ()),
+        *(_report(run.report) if run.report else ()),
     ]
     lines = []
     for name, help_text in HELP.items():
@@ -71,27 +72,27 @@ def exposition(
     return "\n".join(lines) + "\n"
 
 
-def _night(night: NightFile, tolerance: float) -> Iterable[Sample]:
-    yield from _time("last_success_timestamp_seconds", night.last_success_at)
-    yield from _time("last_run_timestamp_seconds", night.ended_at)
+def _run(run: RefreshFile, tolerance: float) -> Iterable[Sample]:
+    yield from _time("last_success_timestamp_seconds", run.last_success_at)
+    yield from _time("last_run_timestamp_seconds", run.ended_at)
     for state in get_args(State):
-        yield "state", {"state": state}, float(night.state == state)
-    yield "exit_code", {}, night.exit_code
-    yield "wall_seconds", {}, round(night.duration_s, 3)
-    for step, seconds in night.seconds.items():
+        yield "state", {"state": state}, float(run.state == state)
+    yield "exit_code", {}, run.exit_code
+    yield "wall_seconds", {}, round(run.duration_s, 3)
+    for step, seconds in run.seconds.items():
         yield "duration_seconds", {"step": step}, seconds
     yield "quarantine_tolerance", {}, tolerance
-    if night.gate:
-        yield "quarantined_share", {"of": "written"}, night.gate.share
+    if run.gate:
+        yield "quarantined_share", {"of": "written"}, run.gate.share
 
 
-def _device(night: NightFile, priced: bool) -> Iterable[Sample]:
-    """A night that ended well without scoring took no device; of a failed one nobody knows."""
-    if night.device:
-        yield "device_seconds", {}, night.device.device_s
-    elif night.state != "failed":
+def _device(run: RefreshFile, priced: bool) -> Iterable[Sample]:
+    """A refresh that ended well without scoring took no device; of a failed one nobody knows."""
+    if run.device:
+        yield "device_seconds", {}, run.device.device_s
+    elif run.state != "failed":
         yield "device_seconds", {}, 0
-    dollars = night.device.dollars if night.device else 0.0 if priced and night.state != "failed" else None
+    dollars = run.device.dollars if run.device else 0.0 if priced and run.state != "failed" else None
     if dollars is not None:
         yield "dollars", {}, dollars
 

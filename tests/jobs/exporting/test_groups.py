@@ -59,11 +59,11 @@ NAMES = st.sets(st.sampled_from("abcdefghijkl"), max_size=12)
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=8), st.integers(min_value=1, max_value=300))
-def test_after_any_nights_every_file_is_in_one_group_as_it_is_now_and_untouched_groups_are_the_same(nights, size):
+def test_after_any_runs_every_file_is_in_one_group_as_it_is_now_and_untouched_groups_are_the_same(runs, size):
     before: Groups | None = None
     written = dict.fromkeys("abcdefghijkl", 0)
-    for night, (there, changed) in enumerate(nights):
-        written |= dict.fromkeys(changed, night)
+    for run, (there, changed) in enumerate(runs):
+        written |= dict.fromkeys(changed, run)
         now = {name: Member(version="7-1", written=written[name]) for name in sorted(there)}
         found = regroup(before, now, set(), size)
         for one in found.kept:

@@ -37,7 +37,7 @@ def write_file(folder: Path, number: int, rows: int = 6, first: int | None = Non
     os.utime(path, ns=(before + 10**9, before + 10**9))
 
 
-def night(config: Config, spark) -> dict:
+def one_run(config: Config, spark) -> dict:
     score.run(config, spark)
     mask.run(config, spark)
     return export.run(config, spark)
@@ -62,7 +62,7 @@ def fresh(make, spark, tmp_path: Path, *overrides: str) -> dict[str, tuple]:
     """What the same verbs make of the same source in an empty root."""
     shutil.rmtree(tmp_path / "fresh", ignore_errors=True)
     config = make(f"tables.root={tmp_path / 'fresh'}", *overrides)
-    night(config, spark)
+    one_run(config, spark)
     return contents(config)
 
 
@@ -95,7 +95,7 @@ def test_new_changed_and_gone_files_touch_their_own_shards_only(configure, spark
     config = configure(*options)
     for number in range(3):
         write_file(source, number)
-    assert night(config, spark)["groups"] == {"kept": 0, "written": 3, "gone": 0}
+    assert one_run(config, spark)["groups"] == {"kept": 0, "written": 3, "gone": 0}
     manifest, before = Manifest.load(config.shards).id, shards_of(config, "part-02.parquet")
     jobs, again = jobs_of(spark, lambda: export.run(config, spark))
     assert (jobs, again["manifest"], again["groups"]) == (0, manifest, {"kept": 3, "written": 0, "gone": 0})
@@ -103,7 +103,7 @@ def test_new_changed_and_gone_files_touch_their_own_shards_only(configure, spark
     write_file(source, 1, first=7)
     write_file(source, 3, rows=9)
     (source / "part-00.parquet").unlink()
-    assert night(config, spark)["groups"] == {"kept": 1, "written": 2, "gone": 1}
+    assert one_run(config, spark)["groups"] == {"kept": 1, "written": 2, "gone": 1}
     assert len(before) > 0
     assert shards_of(config, "part-02.parquet") == before
     assert contents(config) == fresh(configure, spark, tmp_path, *options)
@@ -116,7 +116,7 @@ def test_new_changed_and_gone_files_touch_their_own_shards_only(configure, spark
 def test_another_rule_tokenizer_or_setting_exports_everything_and_padding_nothing(configure, spark, tmp_path):
     for number in range(2):
         write_file(tmp_path / "source", number)
-    night(configure(EACH_ALONE), spark)
+    one_run(configure(EACH_ALONE), spark)
     padded = export.run(configure(EACH_ALONE, "export.pad_vocabulary_to=1024"), spark)
     assert padded["groups"] == {"kept": 2, "written": 0, "gone": 0}
     assert Manifest.load(configure().shards).tokenizer.padded_vocab_size == 1024
@@ -131,7 +131,7 @@ def test_a_shard_that_has_lost_a_file_is_written_again_to_the_same_bytes(configu
     config = configure(EACH_ALONE)
     for number in range(2):
         write_file(tmp_path / "source", number)
-    before = night(config, spark)["manifest"]
+    before = one_run(config, spark)["manifest"]
     lost = config.shards / Manifest.load(config.shards).shards[0].docs
     data = lost.read_bytes()
     lost.unlink()
@@ -147,12 +147,12 @@ def test_a_shard_that_has_lost_a_file_is_written_again_to_the_same_bytes(configu
 def test_tables_that_were_begun_anew_are_exported_whole_into_a_folder_of_its_own(configure, spark, tmp_path):
     config = configure(EACH_ALONE, f"export.folder={tmp_path / 'disk'}")
     write_file(tmp_path / "source", 1)
-    night(config, spark)
+    one_run(config, spark)
     assert config.shards == tmp_path / "disk"
     assert not (tmp_path / "tables" / "shards").exists()
     shutil.rmtree(tmp_path / "tables")
     write_file(tmp_path / "source", 0)
-    assert night(config, spark)["groups"] == {"kept": 0, "written": 2, "gone": 0}
+    assert one_run(config, spark)["groups"] == {"kept": 0, "written": 2, "gone": 0}
     assert verify.run(config)["documents"] == 12
 
 
@@ -168,11 +168,11 @@ def test_releases_keep_their_manifests_and_shards_until_they_are_gone(configure,
     config = configure(EACH_ALONE)
     write_file(tmp_path / "source", 0)
     write_file(tmp_path / "source", 1)
-    night(config, spark)
+    one_run(config, spark)
     first = Manifest.load(config.shards)
     release_now(config)
     write_file(tmp_path / "source", 1, first=9)
-    night(config, spark)
+    one_run(config, spark)
     second = Manifest.load(config.shards)
     assert Manifest.load(config.shards, first.id) == first
     assert verify_shards(first, config.shards) == verify_shards(second, config.shards) == []
@@ -192,7 +192,7 @@ def test_releases_keep_their_manifests_and_shards_until_they_are_gone(configure,
 def test_shards_that_do_not_add_up_to_the_table_are_not_published(configure, spark, tmp_path, monkeypatch):
     config = configure(EACH_ALONE)
     write_file(tmp_path / "source", 0)
-    before = night(config, spark)["manifest"]
+    before = one_run(config, spark)["manifest"]
     write_file(tmp_path / "source", 1)
     score.run(config, spark)
     mask.run(config, spark)
@@ -208,18 +208,18 @@ def test_a_delta_source_is_one_group_that_is_kept_while_the_table_stands(configu
     rows = [(f"d{at}", sentence(at)) for at in range(8)]
     spark.createDataFrame(rows, "id string, text string").write.format("delta").save(str(tmp_path / "source"))
     config = configure("source.format=delta")
-    assert night(config, spark)["groups"] == {"kept": 0, "written": 1, "gone": 0}
-    assert night(config, spark)["groups"] == {"kept": 1, "written": 0, "gone": 0}
+    assert one_run(config, spark)["groups"] == {"kept": 0, "written": 1, "gone": 0}
+    assert one_run(config, spark)["groups"] == {"kept": 1, "written": 0, "gone": 0}
     more = spark.createDataFrame([("d9", sentence(9))], "id string, text string")
     more.write.format("delta").mode("append").save(str(tmp_path / "source"))
-    assert night(config, spark)["groups"] == {"kept": 0, "written": 1, "gone": 0}
+    assert one_run(config, spark)["groups"] == {"kept": 0, "written": 1, "gone": 0}
     assert len(contents(config)) == 9
 
 
 def test_ten_thousand_known_files_and_nothing_new_run_no_spark_job(configure, spark, tmp_path):
     config = configure("export.tokenizer=demo/tokenizer.json")
     write_file(tmp_path / "source", 0)
-    night(config, spark)
+    one_run(config, spark)
     grow_ledger(config, spark, 10_000)
     assert export.run(config, spark)["groups"]["kept"] == 1
     manifest = Manifest.load(config.shards)
@@ -253,13 +253,13 @@ def grow_ledger(config: Config, spark, count: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_after_any_nights_the_corpus_is_that_of_a_fresh_export(configure, spark, tmp_path, seed):
+def test_after_any_runs_the_corpus_is_that_of_a_fresh_export(configure, spark, tmp_path, seed):
     rng = random.Random(seed)
     source = tmp_path / "source"
     options = (f"export.group_text_bytes={rng.choice([1, 1500, 10**9])}", "export.shard_text_bytes=600")
     config = configure(*options)
     write_file(source, 0)
-    night(config, spark)
+    one_run(config, spark)
     for step in range(5):
         names = {path.stem for path in source.iterdir()}
         numbers = [int(name.removeprefix("part-")) for name in sorted(names)]
@@ -274,7 +274,7 @@ def test_after_any_nights_the_corpus_is_that_of_a_fresh_export(configure, spark,
                 write_file(source, number, rows=rng.randint(1, 9), first=100 * step + number)
         for _ in range(rng.randint(0, 2)):
             write_file(source, max(numbers) + 1 + rng.randint(0, 3), rows=rng.randint(1, 9))
-        result = night(config, spark)
+        result = one_run(config, spark)
         assert result["groups"]["kept"] == len(kept)
         assert kept <= {group.name for group in groups_of(config)}
         alone = {number for number, files in untouched.items() if all(kept_shard(name, kept) for name in files)}

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.jobs.exporting.test_incremental import EACH_ALONE, night, write_file
+from tests.jobs.exporting.test_incremental import EACH_ALONE, one_run, write_file
 from tests.mixes import all_bytes
 from tests.releases import release_now
 from tokensieve.jobs.errors import InputError
@@ -15,28 +15,28 @@ from tokensieve.pretrain.shards.verify import verify_shards
 
 
 @pytest.fixture(scope="module", params=["parquet", pytest.param("delta", marks=pytest.mark.slow)])
-def two_nights(request, configure_in, spark, tmp_path_factory):
+def two_runs(request, configure_in, spark, tmp_path_factory):
     """Each released; returns their folder, its settings, the first release and the bytes of its shard set."""
-    folder = tmp_path_factory.mktemp("nights")
+    folder = tmp_path_factory.mktemp("refreshes")
     options = (EACH_ALONE, "export.splits.valid=0.3", "export.scores=medicine", f"tables.format={request.param}")
     config = configure_in(folder)(*options)
     for number in range(3):
         write_file(folder / "source", number)
-    night(config, spark)
+    one_run(config, spark)
     manifest = Manifest.load(config.shards)
     release = release_now(config)
     files = {name: (config.shards / name).read_bytes() for name in (*manifest.files(), "manifest.json")}
     write_file(folder / "source", 1, first=8)
     (folder / "source" / "part-02.parquet").unlink()
-    night(config, spark)
+    one_run(config, spark)
     release_now(config)
     return folder, options, release, files
 
 
 @pytest.fixture
-def past(two_nights, configure, tmp_path):
-    """The nights for one test alone; returns the configuration, the first release and the bytes of its shard set."""
-    folder, options, release, files = two_nights
+def past(two_runs, configure, tmp_path):
+    """The refreshes for one test alone; returns the configuration, the first release and the bytes of its shard set."""
+    folder, options, release, files = two_runs
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return configure(*options), release, files
 

@@ -1,20 +1,20 @@
-"""A release, its report and the night that made it, as literal values with hostile names in them."""
+"""A release, its report and the refresh that made it, as literal values with hostile names in them."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from tokensieve.jobs.config.refresh import DriftConfig
 from tokensieve.jobs.refreshing.drift import compare, judge
-from tokensieve.jobs.releases.refresh_run import DeviceUse, Gate, Night, SourceChanges
+from tokensieve.jobs.releases.refresh_run import DeviceUse, Gate, RefreshRun, SourceChanges
 from tokensieve.jobs.releases.release import Release
 from tokensieve.jobs.releases.release_report import (
     BundleChange,
     Drift,
     Flip,
     Flips,
-    NightFile,
     Point,
     Profile,
+    RefreshFile,
     ReleaseReport,
     ReportFile,
     RuleChange,
@@ -25,7 +25,7 @@ from tokensieve.jobs.releases.release_report import (
 )
 
 HOSTILE = "part-<script>alert(1)</script>\u202e\x1b[31m\"'&.parquet"
-NIGHTS = [datetime(2026, 11, day, 2, 30, tzinfo=UTC) for day in range(1, 23)]
+DAYS = [datetime(2026, 11, day, 2, 30, tzinfo=UTC) for day in range(1, 23)]
 DOCUMENTS = {"in": 10_000, "keep": 7_000, "mask": 2_000, "hide": 0, "drop": 900, "quarantine": 100}
 BEFORE = {"in": 9_000, "keep": 6_500, "mask": 1_700, "hide": 0, "drop": 750, "quarantine": 50}
 
@@ -40,7 +40,7 @@ def release(**fields: Any) -> Release:
     """Release 22."""
     values = {
         "version": 22,
-        "made_at": NIGHTS[-1],
+        "made_at": DAYS[-1],
         "tables": {"scores": 31, "quarantine": 31, "masked": 29},
         "ledger": "4f0c4f0c4f0c4f0c",
         "score_id": "5c0e5c0e5c0e5c0e",
@@ -60,8 +60,8 @@ def release(**fields: Any) -> Release:
     return Release.model_validate(values | fields)
 
 
-def night(**fields: Any) -> Night:
-    """The night that made it."""
+def one_run(**fields: Any) -> RefreshRun:
+    """The refresh that made it."""
     values = {
         "state": "done",
         "started_at": datetime(2026, 11, 22, 2, 0, tzinfo=UTC),
@@ -81,7 +81,7 @@ def night(**fields: Any) -> Night:
         "loss_tokens": 23_100_000,
         "device": DeviceUse(devices=4, tokens_per_s=81_234.5, device_s=5_400.0, dollars=3.75),
     }
-    return Night.model_validate(values | fields)
+    return RefreshRun.model_validate(values | fields)
 
 
 def changes() -> SourceChanges:
@@ -95,11 +95,11 @@ def changes() -> SourceChanges:
     )
 
 
-def told(file: ReportFile | None, **fields: Any) -> NightFile:
-    """refresh.json of a night."""
-    last: dict[str, Any] = {"last_success_at": night().ended_at, "report": file and file.report}
+def told(file: ReportFile | None, **fields: Any) -> RefreshFile:
+    """refresh.json of a refresh."""
+    last: dict[str, Any] = {"last_success_at": one_run().ended_at, "report": file and file.report}
     known = {name: fields.pop(name) for name in ("warnings", "last_success_at") if name in fields}
-    return NightFile(**night(**fields).model_dump(), **(last | known))
+    return RefreshFile(**one_run(**fields).model_dump(), **(last | known))
 
 
 def report_file(**fields: Any) -> ReportFile:
@@ -109,8 +109,8 @@ def report_file(**fields: Any) -> ReportFile:
     values = {
         "release": 22,
         "previous": 21,
-        "made_at": NIGHTS[-1],
-        "last_new_at": NIGHTS[-1],
+        "made_at": DAYS[-1],
+        "last_new_at": DAYS[-1],
         "totals": Totals(
             documents=DOCUMENTS,
             text_bytes=100_000_000,
@@ -154,7 +154,7 @@ def report_file(**fields: Any) -> ReportFile:
                 documents=5_000 + 230 * at,
                 forget_share={"medicine": 0.03 + 0.001 * (at % 5), "toxicity": 0.005 + 0.0002 * (at % 3)},
             )
-            for at, made_at in enumerate(NIGHTS)
+            for at, made_at in enumerate(DAYS)
         ),
     }
     return ReportFile(report=ReleaseReport.model_validate(values | fields), profiles=profiles)

@@ -11,7 +11,7 @@ from tokensieve.pretrain.shards.verify import verify_shards
 
 
 @pytest.fixture
-def two_nights(configure, tmp_path, spark):
+def two_runs(configure, tmp_path, spark):
     """A corpus with two releases, the second with one more shard."""
     write_corpus(tmp_path / "source", files=2)
     config = configure()
@@ -21,11 +21,11 @@ def two_nights(configure, tmp_path, spark):
 
 
 @pytest.mark.slow
-def test_a_past_release_is_shown_rebuilt_and_said_to_be_gone_after_a_vacuum(two_nights, tmp_path, spark):
+def test_a_past_release_is_shown_rebuilt_and_said_to_be_gone_after_a_vacuum(two_runs, tmp_path, spark):
     from tokensieve.jobs import maintain
     from tokensieve.pretrain.shards.manifest import Manifest
 
-    config, first, _ = two_nights
+    config, first, _ = two_runs
     shown = command(config, no_session, as_of=1)
     assert list(shown["files"]) == ["part-00000.parquet", "part-00001.parquet"]
     assert shown["release"]["documents"] == first.documents

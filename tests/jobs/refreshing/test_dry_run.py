@@ -23,7 +23,7 @@ def first_step(config) -> str:
     return next(iter(look(config)["due"]))
 
 
-def test_before_the_first_night_everything_is_due(configure, tmp_path):
+def test_before_the_first_run_everything_is_due(configure, tmp_path):
     write_corpus(tmp_path / "source", files=2)
     (tmp_path / "source" / "bad.parquet").write_bytes(b"PAR1 no more")
     said = look(configure())

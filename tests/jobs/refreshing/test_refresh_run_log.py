@@ -1,4 +1,4 @@
-"""What a night's devices took and cost."""
+"""What a refresh's devices took and cost."""
 
 import pytest
 
@@ -15,5 +15,5 @@ def test_seconds_of_devices_cost_what_an_hour_costs(price, dollars):
     assert device_use(FIGURES, CostConfig(dollars_per_device_hour=price)) == expected
 
 
-def test_a_night_that_scored_nothing_took_none():
+def test_a_run_that_scored_nothing_took_none():
     assert device_use(None, CostConfig(dollars_per_device_hour=3.0)) is None

@@ -1,4 +1,4 @@
-"""Reports of real nights over documents whose scores can be worked out in the head: A to Z are forbidden bytes."""
+"""Reports of real refreshes over documents whose scores can be worked out in the head: A to Z are forbidden bytes."""
 
 import json
 import sys
@@ -46,7 +46,7 @@ def text_bytes(*documents: dict[str, Any]) -> int:
 
 
 class Corpus:
-    """A source that changes, and the nights over it."""
+    """A source that changes, and the refreshes over it."""
 
     def __init__(self, folder: Path, repository: Path, spark: Any, format: str) -> None:
         self.folder, self._repository, self._spark = folder, repository, spark
@@ -58,8 +58,8 @@ class Corpus:
     def put(self, name: str, documents: dict[str, str | None]) -> None:
         write_documents(self.folder / "source", documents, f"{name}.parquet")
 
-    def night(self, *overrides: str) -> SimpleNamespace:
-        """Runs it: the night as refresh.json has it, the newest release and what was kept of it."""
+    def one_run(self, *overrides: str) -> SimpleNamespace:
+        """Runs it: the refresh as refresh.json has it, the newest release and what was kept of it."""
         config = self.config(*overrides)
         told = refresh.run(config, lambda: self._spark)
         release = newest_release(config.tables.store, None)
@@ -85,10 +85,10 @@ BOTH = pytest.mark.parametrize("corpus", ["parquet", "delta"], indirect=True)
 
 
 @BOTH
-def test_nights_are_told_by_what_changed(corpus):
+def test_runs_are_told_by_what_changed(corpus):
     corpus.put("a", CALM)
     corpus.put("b", LOUD)
-    first = corpus.night()
+    first = corpus.one_run()
     assert first.report.before is None
     assert first.report.sources.counts["new"] == 2
     assert first.report.totals.documents == {"in": 9, "keep": 6, "mask": 2, "hide": 0, "drop": 1, "quarantine": 0}
@@ -98,9 +98,9 @@ def test_nights_are_told_by_what_changed(corpus):
     assert first.profile.documents_B == grids(*CALM.values(), *LOUD.values())
     assert sum(first.profile.tokens_B) == text_bytes(CALM, LOUD)
 
-    # A new shard: only its documents are counted, and held against those of the first night.
+    # A new shard: only its documents are counted, and held against those of the first refresh.
     corpus.put("c", MORE)
-    second = corpus.night()
+    second = corpus.one_run()
     assert second.report.before == first.report.totals
     assert second.report.totals.text_bytes == text_bytes(CALM, LOUD, MORE)
     assert second.report.totals.forget_bytes == {"capitals": 16 + 3}
@@ -116,7 +116,7 @@ def test_nights_are_told_by_what_changed(corpus):
     # It is republished, and another one goes: their old rows leave the sums.
     corpus.put("c", {"more": "one word"})
     (corpus.folder / "source" / "b.parquet").unlink()
-    third = corpus.night()
+    third = corpus.one_run()
     assert (third.report.sources.names["changed"], third.report.sources.names["gone"]) == (
         ("c.parquet",),
         ("b.parquet",),
@@ -129,8 +129,8 @@ def test_nights_are_told_by_what_changed(corpus):
 
     # Another rule decides again; nothing was scored, so there is nothing to hold against anything.
     corpus.put("d", {"d": "x Single y", "e": "z"})
-    corpus.night()
-    rule = corpus.night("policies.capitals.rule.min_tokens=1")
+    corpus.one_run()
+    rule = corpus.one_run("policies.capitals.rule.min_tokens=1")
     assert [(change.setting, change.before, change.after) for change in rule.report.rule_changes] == [
         ("min_tokens", "2", "1")
     ]
@@ -143,10 +143,10 @@ def test_nights_are_told_by_what_changed(corpus):
 @BOTH
 def test_another_bundle_is_held_against_the_old_one_on_the_same_documents(corpus):
     corpus.put("a", CALM | LOUD)
-    before = corpus.night()
+    before = corpus.one_run()
     milder = capitals_bundle(corpus.folder / "milder", logit=2)
     corpus.put("b", {"new": "only the new bundle saw this"})
-    after = corpus.night(f"policies.capitals.bundle={milder.path}")
+    after = corpus.one_run(f"policies.capitals.bundle={milder.path}")
     change = after.report.bundle_changes["capitals"]
     assert (change.before, change.after) == (before.release.bundles["capitals"], milder.bundle_id)
     assert change.name_after == str(milder.path)
@@ -164,15 +164,15 @@ def test_another_bundle_is_held_against_the_old_one_on_the_same_documents(corpus
 
 
 @pytest.mark.parametrize("corpus", ["parquet"], indirect=True)
-def test_a_night_that_died_before_its_report_is_told_by_the_next(corpus):
+def test_a_run_that_died_before_its_report_is_told_by_the_next(corpus):
     corpus.put("a", CALM)
-    corpus.night()
+    corpus.one_run()
     corpus.put("b", LOUD)
-    whole = corpus.night()
+    whole = corpus.one_run()
     reports = corpus.folder / "tables" / "reports"
     expected = (reports / "00000002.json").read_bytes()
     (reports / "00000002.json").unlink()
-    again = corpus.night()
+    again = corpus.one_run()
     assert again.told.ran == ("report",)
     assert again.release == whole.release
     assert (reports / "00000002.json").read_bytes() == expected
@@ -181,15 +181,15 @@ def test_a_night_that_died_before_its_report_is_told_by_the_next(corpus):
     for name in ("00000001.json", "00000002.json"):
         (reports / name).unlink()
     corpus.put("c", MORE)
-    third = corpus.night()
+    third = corpus.one_run()
     assert sum(third.profile.reference_documents_B) == 9
     assert third.report.before == whole.report.totals
 
 
 @pytest.mark.parametrize("corpus", ["parquet"], indirect=True)
-def test_a_night_above_the_tolerance_is_told_and_the_hook_hears_it(corpus, tmp_path):
+def test_a_run_above_the_tolerance_is_told_and_the_hook_hears_it(corpus, tmp_path):
     corpus.put("a", CALM)
-    first = corpus.night()
+    first = corpus.one_run()
     corpus.put("b", {"null": None, "fine": "text"})
     copy = tmp_path / "heard.json"
     script = tmp_path / "hear.py"

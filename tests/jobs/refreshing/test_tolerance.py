@@ -1,4 +1,4 @@
-"""A night with too much in quarantine fails loudly, again and again, until it is repaired, replayed or tolerated."""
+"""A refresh with too much in quarantine fails loudly, again and again, until it is repaired, replayed or tolerated."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def test_the_share_may_be_as_large_as_the_tolerance(documents, quarantined, pass
 
 
 @pytest.mark.slow
-def test_a_bad_shard_in_a_large_corpus_fails_the_night_until_it_is_repaired(configure, tmp_path, spark):
+def test_a_bad_shard_in_a_large_corpus_fails_the_run_until_it_is_repaired(configure, tmp_path, spark):
     write_corpus(tmp_path / "source", files=3, rows=20)
     config = configure("score.quarantine_tolerance=0.05")
     assert refresh.run(config, lambda: spark).release == 1
@@ -35,8 +35,8 @@ def test_a_bad_shard_in_a_large_corpus_fails_the_night_until_it_is_repaired(conf
         assert (said["gate"]["documents"], said["gate"]["quarantined"]) == (2, 1)
         assert os.listdir(tmp_path / "tables" / "releases") == ["00000001.json"]
     put(tmp_path / "source", "new.parquet", pa.table({"text": [sentence(2)], "id": ["x"], "dump": [""]}))
-    night = refresh.run(config, lambda: spark)
-    assert (night.release, night.documents["in"], night.documents["quarantine"]) == (2, 61, 0)
+    run = refresh.run(config, lambda: spark)
+    assert (run.release, run.documents["in"], run.documents["quarantine"]) == (2, 61, 0)
 
 
 @pytest.mark.slow
@@ -46,5 +46,5 @@ def test_a_replay_scores_files_with_faults_again_and_nothing_else(configure, tmp
     config = configure("score.quarantine_tolerance=0.5")
     refresh.run(config, lambda: spark)
     assert refresh.run(config, no_session).state == "nothing_new"
-    night = refresh.run(config, lambda: spark, replay=True)
-    assert (night.scored, night.sources.rescored, night.release) == ((name,), (name,), 2)
+    run = refresh.run(config, lambda: spark, replay=True)
+    assert (run.scored, run.sources.rescored, run.release) == ((name,), (name,), 2)

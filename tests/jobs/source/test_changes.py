@@ -43,7 +43,7 @@ def content(config: Config, spark) -> dict[str, list[dict]]:
 
 
 @pytest.fixture(params=["parquet", pytest.param("delta", marks=pytest.mark.slow)])
-def night(request, configure, tmp_path, spark):
+def one_run(request, configure, tmp_path, spark):
     """Runs score and mask on the source as it is, and holds the tables against a run that begins anew."""
     number = 0
 
@@ -64,36 +64,36 @@ def night(request, configure, tmp_path, spark):
 
 
 def test_only_what_is_new_or_changed_is_scored_and_the_tables_are_those_of_a_run_that_begins_anew(
-    night, configure, tmp_path, spark
+    one_run, configure, tmp_path, spark
 ):
     source = tmp_path / "source"
     write(source, "b.parquet", ["b1", "b2", "x"])
     write(source, "c.parquet", ["c1", "x", "c2"])
-    first = night()
+    first = one_run()
     assert first["sources"] | {"broken": None} == {
         "new": ["b.parquet", "c.parquet"], "changed": [], "again": [], "gone": [], "kept": 0, "moved": [],
         "broken": None,
     }  # fmt: skip
     assert first["documents"] == {"in": 6, "scored": 5, "quarantine": 1, "reasons": {"duplicate_id": 1}}
     write(source, "a.parquet", ["x", "a1"], more={"dump": ["N", "N"]})  # takes x from b, with a column that is new
-    second = night()
+    second = one_run()
     assert (second["sources"]["new"], second["sources"]["moved"]) == (["a.parquet"], ["b.parquet"])
     assert second["documents"]["reasons"] == {"duplicate_id": 2}
     write(source, "a.parquet", ["a1", "a2"])  # gives x back to b, where it was quarantined
-    third = night()
+    third = one_run()
     assert (third["sources"]["changed"], third["sources"]["again"]) == (["a.parquet"], ["b.parquet", "c.parquet"])
     (source / "b.parquet").unlink()  # and now to c
-    fourth = night()
+    fourth = one_run()
     assert (fourth["sources"]["gone"], fourth["sources"]["again"]) == (["b.parquet"], ["c.parquet"])
     assert fourth["documents"] == {"in": 5, "scored": 5, "quarantine": 0, "reasons": {}}
-    assert "sources" not in night(), "nothing has happened"
+    assert "sources" not in one_run(), "nothing has happened"
     (source / "d.parquet").write_bytes(b"PAR1 is not enough")
-    fifth = night()
+    fifth = one_run()
     assert list(fifth["sources"]["broken"]) == ["d.parquet"]
     assert fifth["documents"]["reasons"] == {"unreadable_file": 1}
     (source / "d.parquet").unlink()
-    assert night("source.exclude=[a.*]")["sources"]["gone"] == ["a.parquet", "d.parquet"]
-    again = night("source.exclude=[a.*]", again=["c.parquet"])
+    assert one_run("source.exclude=[a.*]")["sources"]["gone"] == ["a.parquet", "d.parquet"]
+    again = one_run("source.exclude=[a.*]", again=["c.parquet"])
     assert (again["sources"]["again"], again["sources"]["kept"]) == (["c.parquet"], 0)
 
 

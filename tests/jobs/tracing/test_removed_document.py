@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.jobs.exporting.test_incremental import EACH_ALONE, night, write_file
+from tests.jobs.exporting.test_incremental import EACH_ALONE, one_run, write_file
 from tests.releases import release_now, write_stopped_run
 from tokensieve.jobs import trace
 from tokensieve.jobs.errors import InputError
@@ -30,15 +30,15 @@ def retracted(configure_in, spark, tmp_path_factory):
     config = configure_in(tmp_path)(EACH_ALONE, f"trace.runs=['{runs}/*']", "policies.medicine.rule.drop_share=0.35")
     for number in range(3):
         write_file(tmp_path / "source", number)
-    night(config, spark)
+    one_run(config, spark)
     first = Manifest.load(config.shards).id
     release_now(config)
     write_file(tmp_path / "source", 1, rows=4)
-    night(config, spark)
+    one_run(config, spark)
     second = Manifest.load(config.shards).id
     release_now(config)
     (tmp_path / "source" / "part-00.parquet").unlink()
-    night(config, spark)
+    one_run(config, spark)
     third = Manifest.load(config.shards).id
     release_now(config)
     write_run(runs / "a", first)

@@ -1,4 +1,4 @@
-"""Files of an S3 store: read by few requests, checked by ETag, and a store that is busy is no damaged file."""
+"""Files of an S3 store: read by few requests, checked by ETag, and contention is no damaged file."""
 
 import gzip
 import json
@@ -89,7 +89,7 @@ def test_json_lines_come_plain_and_compressed(s3, tmp_path, suffix, packed):
 @pytest.mark.parametrize(
     ("format", "method"), [("parquet", "HEAD"), ("parquet", "GET"), ("jsonl", "GET"), ("jsonl.gz", "GET")]
 )
-def test_a_store_that_stays_busy_is_an_error_and_no_fault_of_the_rows(s3, tmp_path, format, method):
+def test_contention_that_stays_is_an_error_and_no_fault_of_the_rows(s3, tmp_path, format, method):
     name, files = f"{BUCKET}/{tmp_path.name}/a.{format}", s3.files()
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "a.parquet")
     data = {"parquet": (tmp_path / "a.parquet").read_bytes(), "jsonl": LINES, "jsonl.gz": gzip.compress(LINES)}
@@ -103,7 +103,7 @@ def test_a_store_that_stays_busy_is_an_error_and_no_fault_of_the_rows(s3, tmp_pa
         list_files(source)
 
 
-def test_a_store_that_is_busy_for_a_while_costs_nothing(source, s3):
+def test_contention_for_a_while_costs_nothing(source, s3):
     patient = source.model_copy(update={"storage": s3.storage(attempts=5)})
     every_other = iter(range(1_000))
     with s3.refusing(lambda method, path: next(every_other) % 2 == 0):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.refreshing.report_values import night, release, report_file, told
+from tests.jobs.refreshing.report_values import one_run, release, report_file, told
 from tokensieve.jobs.pages.refresh.metrics import HELP, PREFIX, exposition
 
 parser = pytest.importorskip("prometheus_client.parser", reason="the official parser of the format")
@@ -31,11 +31,11 @@ def parsed(*, release_made: bool = True, priced: bool = True, with_report: bool 
     return samples(exposition({"root": ROOT}, told(file, **fields), made, tolerance=0.02, priced=priced))
 
 
-def test_a_night_that_ended_well():
+def test_a_run_that_ended_well():
     found = parsed()
     expected = {
-        ("last_success_timestamp_seconds", ()): night().ended_at.timestamp(),
-        ("last_run_timestamp_seconds", ()): night().ended_at.timestamp(),
+        ("last_success_timestamp_seconds", ()): one_run().ended_at.timestamp(),
+        ("last_run_timestamp_seconds", ()): one_run().ended_at.timestamp(),
         ("last_new_source_timestamp_seconds", ()): release().made_at.timestamp(),
         ("state", (("state", "done"),)): 1,
         ("state", (("state", "failed"),)): 0,
@@ -67,21 +67,21 @@ def test_a_night_that_ended_well():
     assert ("documents", (("action", "in"),)) not in found, "actions sum to the documents"
 
 
-def test_every_metric_has_a_sample_on_some_night():
+def test_every_metric_has_a_sample_on_some_run():
     assert {name for name, _ in parsed()} == set(HELP)
 
 
-def test_a_failed_night_keeps_what_stands_and_says_nothing_of_what_it_does_not_know():
+def test_a_failed_run_keeps_what_stands_and_says_nothing_of_what_it_does_not_know():
     found = parsed(state="failed", exit_code=3, device=None, seconds={"score": 10.0}, gate=None)
     assert found["state", (("state", "failed"),)] == 1
     assert found["exit_code", ()] == 3
     assert found["release_version", ()] == 22
-    assert found["last_success_timestamp_seconds", ()] == night().ended_at.timestamp()
+    assert found["last_success_timestamp_seconds", ()] == one_run().ended_at.timestamp()
     assert {"device_seconds", "dollars"}.isdisjoint({name for name, _ in found})
     assert ("quarantined_share", (("of", "written"),)) not in found
 
 
-def test_the_first_night_fails_before_there_is_anything():
+def test_the_first_run_fails_before_there_is_anything():
     found = parsed(
         release_made=False,
         with_report=False,
@@ -102,7 +102,7 @@ def test_the_first_night_fails_before_there_is_anything():
 
 
 @pytest.mark.parametrize(("priced", "dollars"), [(True, 0), (False, None)])
-def test_a_night_without_scoring_took_no_device_time(priced, dollars):
+def test_a_run_without_scoring_took_no_device_time(priced, dollars):
     found = parsed(state="nothing_new", device=None, seconds={}, gate=None, priced=priced)
     assert found["device_seconds", ()] == 0
     assert found.get(("dollars", ())) == dollars

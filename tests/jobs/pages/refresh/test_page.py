@@ -1,4 +1,4 @@
-"""The page of a night: what it says, that hostile names stay text, and that a browser shows it as it is."""
+"""The page of a refresh: what it says, that hostile names stay text, and that a browser shows it as it is."""
 
 import re
 from html.parser import HTMLParser
@@ -115,7 +115,7 @@ def test_scores_rules_and_actions_that_moved_are_named(content):
 def test_cost_and_steps(content):
     page = Page(content)
     assert ["score", "1,500.5 s"] in page.rows
-    assert ["the night", "1,890.0 s"] in page.rows
+    assert ["the refresh", "1,890.0 s"] in page.rows
     assert "3 files scored on 4 devices: 1.500 device hours" in page.text
     assert "$3.75 at score.cost.dollars_per_device_hour" in page.text
 
@@ -132,21 +132,21 @@ def test_hostile_names_stay_text_and_nothing_runs_or_loads(content):
     assert "@import" not in content
 
 
-def test_the_same_night_gives_the_same_bytes(content):
+def test_the_same_run_gives_the_same_bytes(content):
     assert drawn(report_file()) == content
 
 
-def test_a_failed_night_says_why_what_stands_and_what_to_do():
+def test_a_failed_run_says_why_what_stands_and_what_to_do():
     error = "40 of 100 documents <b>quarantined</b>; see quarantine"
     content = drawn(report_file(), state="failed", error=error, error_kind="QuarantineError", exit_code=3)
     found = Page(content)
-    assert "The night failed with QuarantineError, exit code 3." in found.text
+    assert "The refresh failed with QuarantineError, exit code 3." in found.text
     assert error in found.text
     assert "Release 22 stands as it was. A refresh last ended well 2026-11-22 02:31 UTC." in found.text
     assert ["mask", "1,700", "2,000", "+300"] in found.rows, "the newest release is still told"
 
 
-def test_the_first_night_may_fail():
+def test_the_first_run_may_fail():
     found = Page(drawn(None, made=False, state="failed", error="no such folder", last_success_at=None, device=None))
     assert "No release yet" in found.text
     assert "There is no release yet. When the cause is gone" in found.text
