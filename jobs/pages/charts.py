@@ -1,11 +1,8 @@
-"""Inline SVG: histograms on the logit grid and stacked bars. No library, no script; colours come from the page's style.
+"""Inline SVG: histograms on the logit grid, curves over thresholds, and predicted against observed shares.
 
-Counts are drawn on a logarithmic scale, since nearly all tokens of a corpus lie far below a threshold and the few above
-it are what a reader looks for.
-
-Inline SVG of curves: what each threshold does, and predicted against observed. As in `chart`: no library, no script.
-
-Every curve has its own dashes as well as its colour, and its name stands in a legend of text.
+No library, no script; colours come from the page's style. Counts are drawn on a logarithmic scale, since nearly all
+tokens of a corpus lie far below a threshold and the few above it are what a reader looks for. Every curve has its own
+dashes as well as its colour, and its name stands in a legend of text.
 """
 
 import math
@@ -19,6 +16,28 @@ from tokensieve.udfs.scores.stored_scores import GRID_STEP, GRID_ZERO, grid_thre
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 500, 190, 40, 34, 26
 TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+SIDE = 300  # of the square picture
+_MARGIN = 34
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A named curve over the thresholds of the grid: a share at each level from 0 on. `name` is plain text of ours."""
+
+    name: str
+    kind: str  # the class of the style sheet
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """Predicted and observed share, the interval of the observed one, and how many units stand behind it."""
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    units: int
 
 
 def histogram(counts_B: np.ndarray, *, what: str, threshold: float | None, bin_width: int = 1) -> str:
@@ -48,30 +67,6 @@ def grid_x(grid: float) -> float:
     return round(LEFT + (WIDTH - LEFT - 8) * grid / 256, 2)
 
 
-def _y(count: float, top: int) -> float:
-    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * math.log1p(count) / math.log1p(top), 2)
-
-
-def _bar(at: int, count: int, top: int, width: int, limit: int, what: str) -> str:
-    first, last = at * width, (at + 1) * width - 1
-    x, y = grid_x(first), _y(count, top)
-    kind = "bar over" if first >= limit else "bar"
-    span = f"{probability(first):.4f}" if width == 1 else f"{probability(first):.4f} to {probability(last):.4f}"
-    return (
-        f'<rect class="{kind}" x="{x}" y="{y}" width="{max(0.5, round(grid_x(last + 1) - x - 0.35, 2))}" '
-        f'height="{round(HEIGHT - BOTTOM - y, 2)}"><title>probability {span}: {count:,} {what}</title></rect>'
-    )
-
-
-def _grid(top: int) -> list[str]:
-    parts = []
-    for power in range(0, math.ceil(math.log10(top)) + 1, 1 if top < 10**5 else 2):
-        count = 10**power
-        if count <= top:
-            parts += mark_at(_y(count, top), _short(count))
-    return parts
-
-
 def probability_axis(note: str) -> list[str]:
     """The horizontal axis: the logit grid with probabilities at its ticks, and a note on the other one."""
     base = HEIGHT - BOTTOM
@@ -85,50 +80,6 @@ def probability_axis(note: str) -> list[str]:
         f"probability (logit scale); {note}</text>"
     )
     return parts
-
-
-def _threshold_line(limit: int, threshold: float, counts_B: np.ndarray, what: str) -> str:
-    x = grid_x(limit)
-    over, total = int(counts_B[limit:].sum()), int(counts_B.sum())
-    half = 150  # about half the width of the label, which must not leave the picture
-    label_x = min(max(x, LEFT + half), WIDTH - half)
-    share = f"{over / total:.2%} of {what}" if total else f"no {what}"
-    return (
-        f'<line class="threshold" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>'
-        f'<text class="note" x="{label_x}" y="12" text-anchor="middle">'
-        f"threshold {threshold:.4g}: {share} at or above</text>"
-    )
-
-
-def _short(count: int) -> str:
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
-            return f"{count // size}{unit}"
-    return str(count)
-
-
-SIDE = 300  # of the square picture
-_MARGIN = 34
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """A named curve over the thresholds of the grid: a share at each level from 0 on. `name` is plain text of ours."""
-
-    name: str
-    kind: str  # the class of the style sheet
-    values: Sequence[float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """Predicted and observed share, the interval of the observed one, and how many units stand behind it."""
-
-    predicted: float
-    observed: float
-    low: float
-    high: float
-    units: int
 
 
 def sweep_chart(curves: Sequence[Curve], threshold: float, level: int) -> str:
@@ -205,3 +156,47 @@ def keys(pairs: Sequence[tuple[str, str]]) -> str:
     """A legend: pieces of drawing, each with its name."""
     spans = (f'<span><svg class="key" viewBox="0 0 34 10">{piece}</svg> {e(name)}</span>' for piece, name in pairs)
     return f'<p class="keys">{"".join(spans)}</p>'
+
+
+def _y(count: float, top: int) -> float:
+    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * math.log1p(count) / math.log1p(top), 2)
+
+
+def _bar(at: int, count: int, top: int, width: int, limit: int, what: str) -> str:
+    first, last = at * width, (at + 1) * width - 1
+    x, y = grid_x(first), _y(count, top)
+    kind = "bar over" if first >= limit else "bar"
+    span = f"{probability(first):.4f}" if width == 1 else f"{probability(first):.4f} to {probability(last):.4f}"
+    return (
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{max(0.5, round(grid_x(last + 1) - x - 0.35, 2))}" '
+        f'height="{round(HEIGHT - BOTTOM - y, 2)}"><title>probability {span}: {count:,} {what}</title></rect>'
+    )
+
+
+def _grid(top: int) -> list[str]:
+    parts = []
+    for power in range(0, math.ceil(math.log10(top)) + 1, 1 if top < 10**5 else 2):
+        count = 10**power
+        if count <= top:
+            parts += mark_at(_y(count, top), _short(count))
+    return parts
+
+
+def _threshold_line(limit: int, threshold: float, counts_B: np.ndarray, what: str) -> str:
+    x = grid_x(limit)
+    over, total = int(counts_B[limit:].sum()), int(counts_B.sum())
+    half = 150  # about half the width of the label, which must not leave the picture
+    label_x = min(max(x, LEFT + half), WIDTH - half)
+    share = f"{over / total:.2%} of {what}" if total else f"no {what}"
+    return (
+        f'<line class="threshold" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text class="note" x="{label_x}" y="12" text-anchor="middle">'
+        f"threshold {threshold:.4g}: {share} at or above</text>"
+    )
+
+
+def _short(count: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count // size}{unit}"
+    return str(count)

@@ -1,11 +1,9 @@
 """What every page of ours is wrapped in: one self-contained HTML file, inline style, no script, nothing loaded.
 
 Strings from a corpus or a configuration go through `html.e`; the content security policy is the second lock, for the
-day somebody forgets the first.
-
-The page's style sheet: one column, light and dark, the Okabe-Ito colours, which the colour-blind tell apart.
-
-Colour never stands alone: forgotten tokens are underlined too, hidden ones struck through, bars carry their number.
+day somebody forgets the first. The style sheet is one column, light and dark, in the Okabe-Ito colours, which the
+colour-blind tell apart; and colour never stands alone: forgotten tokens are underlined too, hidden ones struck through,
+bars carry their number.
 """
 
 from collections.abc import Sequence

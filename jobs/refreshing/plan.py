@@ -1,12 +1,10 @@
-"""What a night has to do, seen without Spark and without opening a file of the source: its listing and the
+"""What a refresh run has to do, seen without Spark and without opening a file of the source: its listing and the
 configuration against the newest release, the newest ledger and the tables' newest commits.
 
 A step is due where something that it follows from is not what the release names. All steps after it are due too, and
-each looks for itself whether there is something to do: so a night that was killed anywhere is taken up by the next.
-
-A configuration by its content, with the files that it names: what each step follows from beside its input.
-
-Cheap enough for a night with nothing to do: bundles are verified, torch and the tokenizer are not loaded.
+each looks for itself whether there is something to do: so a run that was killed anywhere is taken up by the next. What
+a step follows from beside its input is named by content, that of the configuration with the files that it names. That
+is cheap enough for a run with nothing to do: bundles are verified, torch and the tokenizer are not loaded.
 """
 
 import hashlib

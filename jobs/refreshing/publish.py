@@ -1,14 +1,12 @@
-"""The end of a night: `reports/<release>.json`, `refresh.html`, `metrics.prom`, `refresh.json` last, then the hook.
+"""The end of a refresh run: `reports/<release>.json`, `refresh.html`, `metrics.prom`, then `refresh.json` and the hook.
 
-A variant of the tables has files of its own, `refresh-VARIANT.json` and so on.
+A variant of the tables has files of its own, `refresh-VARIANT.json` and so on. The tables are committed before this
+runs, so nothing in here can harm them: what does not work is a warning in refresh.json and on standard error, not a
+failed run. A report that could not be made is made by the next run.
 
-The tables are committed before this runs, so nothing in here can harm them: what does not work is a warning in
-refresh.json and on standard error, not a failed night. A report that could not be made is made by the next night.
-
-Runs `refresh.hook`: a command of the operator's, with refresh.json on standard input, for whatever tells people.
-
-No shell. Its output goes to standard error, so that `--json` stays one line. It may hang or fail without harm: after
-the time-out it is killed with everything that it started, and what went wrong is returned as a sentence.
+The hook is a command of the operator's, with refresh.json on standard input, for whatever tells people. No shell. Its
+output goes to standard error, so that `--json` stays one line. It may hang or fail without harm: after the time-out it
+is killed with everything that it started, and what went wrong is returned as a sentence.
 """
 
 import logging

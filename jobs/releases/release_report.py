@@ -1,11 +1,9 @@
-"""What is said of a release against the one before, and of a night, as plain values: what refresh.json holds.
+"""What is said of a release against the one before, and of a refresh run, as plain values: what refresh.json holds.
 
-All texts in here come from a corpus or a configuration and are hostile until a page has escaped them.
-
-`<root>/reports/<release:08d>.json`: a release's report, and the histograms that it and the next one follow from.
-
-It follows from the tables that the release pins, so a night that was killed before it wrote one can write it later. It
-carries sums and history along: the next night needs this one file, not thirty, and no scan of old rows.
+All texts in here come from a corpus or a configuration and are hostile until a page has escaped them. A release's
+report stands in `<root>/reports/<release:08d>.json`, with the histograms that it and the next one follow from. It
+follows from the tables that the release pins, so a run that was killed before it wrote one can write it later. It
+carries sums and history along: the next run needs this one file, not thirty, and no scan of old rows.
 """
 
 from collections.abc import Mapping
@@ -19,9 +17,10 @@ from tokensieve.jobs.releases.refresh_run import Night, SourceChanges
 if TYPE_CHECKING:
     from tokensieve.jobs.tables.store import Store
 
-
 LISTED = 50  # names of source files in a list; totals are beside it
 HISTORY = 30  # releases in the history
+FOLDER = "reports"
+Verdict = Literal["steady", "warn", "alarm", "too_few", "no_reference", "nothing_new"]
 
 
 class Facts(BaseModel):
@@ -73,9 +72,6 @@ class Difference(BaseModel):
     independent documents. Scores on a grid have ties, which makes it larger than it is, never smaller."""
     psi: float | None = None
     """Population stability index over bins of one logit: 0 for equal shares, in practice small below 0.1."""
-
-
-Verdict = Literal["steady", "warn", "alarm", "too_few", "no_reference", "nothing_new"]
 
 
 class Drift(Facts):
@@ -191,9 +187,6 @@ class NightFile(Night):
     report: ReleaseReport | None = None
     warnings: tuple[str, ...] = ()
     """What did not work, but is no reason to call the night failed."""
-
-
-FOLDER = "reports"
 
 
 class Profile(Facts):

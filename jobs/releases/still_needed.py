@@ -1,6 +1,6 @@
-"""What the releases that are kept need: vacuum removes everything else that is old.
+"""What must stay: all that kept releases need, and the manifests that releases name or unfinished runs read.
 
-Which manifests stay beside the newest: those that releases name, and those that runs read which have not ended.
+Vacuum removes every other release, and an export every other manifest but the newest.
 """
 
 from collections import defaultdict

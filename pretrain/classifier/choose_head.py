@@ -1,10 +1,8 @@
 """Heads on frozen features: which layers, which penalty, linear or with a hidden layer; chosen on calibration tokens.
 
-Every method gives the same thing: the layers to keep, and weights for their raw features side by side.
-
-Chooses settings of a head (layers, penalty) by how it scores calibration tokens, never the tokens reported on.
-
-The figures are those of the report (`evaluate`), on the grid that scores are stored on, both classes weighing the same.
+Every method gives the same thing: the layers to keep, and weights for their raw features side by side. It chooses by
+how a head scores calibration tokens, never the tokens reported on, and by the figures of the report
+(pretrain/measuring/histograms.py), on the grid that scores are stored on, both classes weighing the same.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +23,8 @@ from tokensieve.udfs.bundles.bundle_spec import Trial
 Weights = dict[str, Tensor]
 Layers = tuple[int, ...]
 Tried = Iterator[tuple[Trial, Weights]]
+Head = TypeVar("Head")
+Metric = Literal["f1", "auroc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,6 @@ class Data:
         return Design(parts, scaler), Design(held, scaler)
 
 
-Head = TypeVar("Head")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Chosen(Generic[Head]):
     """The best head, its trial, and all trials in the order in which they were made."""
@@ -51,9 +48,6 @@ class Chosen(Generic[Head]):
     head: Head
     trial: Trial
     trials: tuple[Trial, ...]
-
-
-Metric = Literal["f1", "auroc"]
 
 
 def logistic(data: Data, candidates: Sequence[Layers], config: LogisticConfig, by: Metric) -> Chosen[Weights]:
@@ -103,17 +97,6 @@ def mlp(data: Data, candidates: Sequence[Layers], config: MlpConfig, by: Metric,
     return choose(tried(), by)
 
 
-def _penalties(data: Data, layers: Layers, config: LogisticConfig) -> Tried:
-    train, calibration = data.designs(layers)
-    start: Linear | None = None
-    for c in sorted(config.c):
-        start = fit_logistic(train, data.train.value_N, c, config, start)
-        logits_N = calibration.logits(start.weight_K, start.bias)
-        weight_K, bias = train.scaler.fold(start.weight_K, start.bias)
-        weights = {"token.weight": torch.from_numpy(weight_K).float(), "token.bias": torch.tensor([bias]).float()}
-        yield judge(layers, {"c": c}, logits_N, data.calibration.value_N), weights
-
-
 def judge(layers: tuple[int, ...], settings: dict[str, float], logits_N: np.ndarray, value_N: np.ndarray) -> Trial:
     """The trial of a head that gives calibration tokens these logits; a target of at least one half is positive."""
     counts = histograms(logits_N, value_N >= 0.5, np.array([0, len(logits_N)])).pooled
@@ -145,6 +128,17 @@ def figure(trial: Trial, by: Metric) -> float:
     """The trial's figure; minus infinity where it is undecided."""
     value = trial.f1 if by == "f1" else trial.auroc
     return -np.inf if value is None else value
+
+
+def _penalties(data: Data, layers: Layers, config: LogisticConfig) -> Tried:
+    train, calibration = data.designs(layers)
+    start: Linear | None = None
+    for c in sorted(config.c):
+        start = fit_logistic(train, data.train.value_N, c, config, start)
+        logits_N = calibration.logits(start.weight_K, start.bias)
+        weight_K, bias = train.scaler.fold(start.weight_K, start.bias)
+        weights = {"token.weight": torch.from_numpy(weight_K).float(), "token.bias": torch.tensor([bias]).float()}
+        yield judge(layers, {"c": c}, logits_N, data.calibration.value_N), weights
 
 
 def _finite(value: "np.ndarray | float") -> float | None:

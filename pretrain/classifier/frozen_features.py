@@ -1,12 +1,10 @@
-"""Reads the frozen features of drawn tokens once, every layer at a time, into memory-mapped files for sweeps.
+"""The frozen features of drawn tokens: read once, every layer, into memory-mapped files, then seen by heads in chunks.
 
-The same pass gives the mean feature of every document for the document head. Memory is that of a few documents; the
-disk holds N x layers x width numbers, half precision by default, which is what a bundle's weights have too.
+The reading pass also gives the mean feature of every document for the document head. Memory is that of a few documents;
+the disk holds N x layers x width numbers, half precision by default, which is what a bundle's weights have too.
 
-Features as a head sees them: columns of one or several layers, standardised, a few thousand rows at a time.
-
-Standardising is what lets one penalty fit every layer; it is folded into the head's weights afterwards, so a bundle
-knows nothing of it.
+A head sees columns of one or several layers, standardised, a few thousand rows at a time. Standardising is what lets
+one penalty fit every layer; it is folded into the head's weights afterwards, so a bundle knows nothing of it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +22,9 @@ from tokensieve.pretrain.errors import FitError
 from tokensieve.pretrain.labelled.labels import Documents
 from tokensieve.pretrain.measuring.model import segment_means
 from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
+
+_ROWS = 16_384
+_IN_MEMORY = 1 << 28  # float32 values: 1 GiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +88,6 @@ def extract(
     )
 
 
-def _check_finite(x_NW: np.ndarray, layer: int, ids: Sequence[str], precision: str) -> None:
-    if not np.isfinite(x_NW).all():
-        raise FitError(
-            f"features of layer {layer} are not finite in {precision}, in one of the documents {ids[0]} to {ids[-1]}: "
-            "set encoder.precision to float32; if that fails too, the encoder's weights are broken"
-        )
-
-
-_ROWS = 16_384
-_IN_MEMORY = 1 << 28  # float32 values: 1 GiB
-
-
 @dataclass(frozen=True, kw_only=True)
 class Scaler:
     """Mean and standard deviation of every column, float64 [K]; a constant column has the deviation 1."""
@@ -160,6 +149,14 @@ class Design:
         raw_nK = np.concatenate([part[at] for part in self.parts], axis=1, dtype=np.float32)
         mean_K, scale_K = self.scaler.mean_K.astype(np.float32), self.scaler.scale_K.astype(np.float32)
         return torch.from_numpy((raw_nK - mean_K) / scale_K)
+
+
+def _check_finite(x_NW: np.ndarray, layer: int, ids: Sequence[str], precision: str) -> None:
+    if not np.isfinite(x_NW).all():
+        raise FitError(
+            f"features of layer {layer} are not finite in {precision}, in one of the documents {ids[0]} to {ids[-1]}: "
+            "set encoder.precision to float32; if that fails too, the encoder's weights are broken"
+        )
 
 
 def _column_mean(part_NW: np.ndarray, center_W: "np.ndarray | float", power: int) -> np.ndarray:

@@ -1,12 +1,12 @@
-"""Logistic regression on frozen features by L-BFGS (arXiv 2601.21571), rows streamed in chunks.
+"""Logistic regression on frozen features (arXiv 2601.21571): the token head by L-BFGS, the document head by Newton.
 
-The objective is `C * sum of losses + |w|^2 / 2` over standardised features, the bias free: the meaning that C has in
-the paper's code. Targets may be soft. Sums are kept in float64, matrix products are float32.
+The token head's rows are streamed in chunks. Its objective is `C * sum of losses + |w|^2 / 2` over standardised
+features, the bias free: the meaning that C has in the paper's code. Targets may be soft. Sums are kept in float64,
+matrix products are float32.
 
-The document head: logistic regression on mean-pooled features of the frozen encoder (arXiv 2601.21571).
-
-Fitted after the encoder, so that a document's label never pulls on the token features. Newton's method: with some
-hundred features it converges in a few steps and has no learning rate to choose; its cost grows with their cube.
+The document head reads mean-pooled features. It is fitted after the encoder, so that a document's label never pulls on
+the token features. With some hundred features Newton's method converges in a few steps and has no learning rate to
+choose; its cost grows with their cube.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,12 @@
-"""Turns training documents into pools of tokens with soft targets, which `splice` draws its rows from.
+"""Training documents as pools of tokens with soft targets, from which rows are spliced, and first embeddings from them.
 
 Where a document has only its coarse label, its function words are no more medical than anybody's, so a target mixes
 that label with the word's own evidence. That makes targets follow single terms inside a passage; the price is that the
 lexicon's mistakes are taught too, which is why the mix leaves each its share. Token labels are taken as they are.
 
-Initial token embeddings from which documents a token occurs in: latent semantic analysis (Deerwester et al., 1990).
-
-Tokens of the same topics start close to each other, so a few million training tokens are spent on context and not on
-learning the vocabulary one rare word at a time. Dense: it holds D x V floats in memory; meant for small corpora.
+A token's first embedding says in which documents it occurs: latent semantic analysis (Deerwester et al., 1990). Tokens
+of the same topics start close to each other, so a few million training tokens are spent on context and not on learning
+the vocabulary one rare word at a time. Dense: it holds D x V floats in memory; meant for small corpora.
 """
 
 from collections.abc import Sequence
@@ -22,6 +21,9 @@ from tokensieve.pretrain.errors import FitError
 from tokensieve.pretrain.labelled.labels import Documents, targets
 from tokensieve.udfs.labels.lexicon import Lexicon
 from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer, Tokenized
+
+_POWER_STEPS = 3
+_SCALE = 0.1  # standard deviation of the entries: of the size that training gives an embedding
 
 
 class TargetConfig(BaseModel):
@@ -71,6 +73,29 @@ def build_pools(
     assert positive is not None
     assert others is not None
     return Pools(positive=positive, near=near or others, far=far or others)
+
+
+def topic_embedding(pools: Sequence[Pool], vocabulary: int, dim: int, seed: int) -> np.ndarray:
+    """Embeddings float32 [V, dim] from the documents of the pools.
+
+    Weights are log(1 + count) times inverse document frequency, a document has length 1, and the factors come from a
+    randomised range finder (Halko et al., 2011). Tokens that occur nowhere, and the dimensions that a small corpus
+    cannot fill, get small random values.
+    """
+    rng = np.random.default_rng(seed)
+    weights_DV = _weights(pools, vocabulary)
+    rank = min(dim, *weights_DV.shape)
+    basis_VK, _ = np.linalg.qr(weights_DV.T @ rng.standard_normal((len(weights_DV), rank), dtype=np.float32))
+    for _ in range(_POWER_STEPS):
+        basis_VK, _ = np.linalg.qr(weights_DV.T @ (weights_DV @ basis_VK))
+    _, size_K, turn_KK = np.linalg.svd(weights_DV @ basis_VK, full_matrices=False)
+    topics_VK = (basis_VK @ turn_KK.T) * np.sqrt(size_K)
+    norms_V = np.linalg.norm(topics_VK, axis=1)
+    # A rare token's direction is mostly chance: it is kept short, a frequent one's length is made the same for all.
+    topics_VK /= np.sqrt(norms_V**2 + np.median(norms_V[norms_V > 0]) ** 2)[:, None]
+    embedding_VD = rng.standard_normal((vocabulary, dim), dtype=np.float32) * np.float32(0.1 * _SCALE)
+    embedding_VD[:, : topics_VK.shape[1]] += topics_VK * (_SCALE / topics_VK.std())
+    return embedding_VD
 
 
 def _anchored(documents: Documents, near_D: np.ndarray, tokenizer: ByteTokenizer) -> Pools:
@@ -127,33 +152,6 @@ def _sentence_ends(tokenizer: ByteTokenizer) -> np.ndarray:
     """bool [V]: the token ends a sentence or a line."""
     literals = [tokenizer.decode([token]) for token in range(tokenizer.vocab_size)]
     return np.array([literal.endswith((".", "?", "!")) or "\n" in literal for literal in literals])
-
-
-_POWER_STEPS = 3
-_SCALE = 0.1  # standard deviation of the entries: of the size that training gives an embedding
-
-
-def topic_embedding(pools: Sequence[Pool], vocabulary: int, dim: int, seed: int) -> np.ndarray:
-    """Embeddings float32 [V, dim] from the documents of the pools.
-
-    Weights are log(1 + count) times inverse document frequency, a document has length 1, and the factors come from a
-    randomised range finder (Halko et al., 2011). Tokens that occur nowhere, and the dimensions that a small corpus
-    cannot fill, get small random values.
-    """
-    rng = np.random.default_rng(seed)
-    weights_DV = _weights(pools, vocabulary)
-    rank = min(dim, *weights_DV.shape)
-    basis_VK, _ = np.linalg.qr(weights_DV.T @ rng.standard_normal((len(weights_DV), rank), dtype=np.float32))
-    for _ in range(_POWER_STEPS):
-        basis_VK, _ = np.linalg.qr(weights_DV.T @ (weights_DV @ basis_VK))
-    _, size_K, turn_KK = np.linalg.svd(weights_DV @ basis_VK, full_matrices=False)
-    topics_VK = (basis_VK @ turn_KK.T) * np.sqrt(size_K)
-    norms_V = np.linalg.norm(topics_VK, axis=1)
-    # A rare token's direction is mostly chance: it is kept short, a frequent one's length is made the same for all.
-    topics_VK /= np.sqrt(norms_V**2 + np.median(norms_V[norms_V > 0]) ** 2)[:, None]
-    embedding_VD = rng.standard_normal((vocabulary, dim), dtype=np.float32) * np.float32(0.1 * _SCALE)
-    embedding_VD[:, : topics_VK.shape[1]] += topics_VK * (_SCALE / topics_VK.std())
-    return embedding_VD
 
 
 def _weights(pools: Sequence[Pool], vocabulary: int) -> np.ndarray:

@@ -1,11 +1,9 @@
 """Checkpoints of one training run: weights and AdamW's moments as safetensors, the rest as JSON; no pickle.
 
 A checkpoint is a folder that appears by one rename after everything in it is on disk, so a killed run leaves whole ones
-only. The last two are kept: where the newest is damaged, the run goes on from the one before and says so.
-
-What makes two runs the same run: a checkpoint is continued only by a run that would have written it.
-
-Device, precision, threads, microbatch size and how often to log, evaluate and save may change between the two.
+only. The last two are kept: where the newest is damaged, the run goes on from the one before and says so. A checkpoint
+is continued only by a run that would have written it; device, precision, threads, microbatch size and how often to log,
+evaluate and save may change between the two.
 """
 
 import os
@@ -33,6 +31,10 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 class CheckpointError(TrainingError):
     """No checkpoint of a run can be read."""
+
+
+class ResumeError(TrainingError):
+    """A folder's checkpoint belongs to another run."""
 
 
 class Progress(BaseModel):
@@ -177,7 +179,3 @@ def _tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
-
-
-class ResumeError(TrainingError):
-    """A folder's checkpoint belongs to another run."""

@@ -1,12 +1,10 @@
-"""Trains one transformer by one objective on one device: AdamW, warm-up and cosine, clipping, checkpoints.
+"""Trains one transformer by one objective on one device: AdamW, warm-up and cosine, clipping, checkpoints, a log.
 
-Weights and moments are float32; on CUDA the forward pass runs in bf16 autocast. The gradient is the mean over all
-targets of a step, however it is cut into microbatches. With one thread on a CPU, a run that was interrupted ends with
-the same bits as one that was not; CUDA kernels do not promise that.
-
-`log.jsonl` of one training run: a line for every logged step and for every held-out measurement.
-
-AdamW as in arXiv 2601.21571: matrices decay, norm gains do not; linear warm-up, cosine to a share of the peak.
+As in arXiv 2601.21571 matrices decay and norm gains do not; the rate warms up linearly and falls by a cosine to a share
+of its peak. Weights and moments are float32; on CUDA the forward pass runs in bf16 autocast. The gradient is the mean
+over all targets of a step, however it is cut into microbatches. With one thread on a CPU, a run that was interrupted
+ends with the same bits as one that was not; CUDA kernels do not promise that. `log.jsonl` has a line for every logged
+step and for every held-out measurement.
 """
 
 import contextlib
@@ -61,6 +59,27 @@ def pick_device(asked: str) -> torch.device:
     return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def adamw(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """Fused; the rate is set before every step by `learning_rate`."""
+    matrices = [weight for weight in model.parameters() if weight.ndim >= 2]
+    vectors = [weight for weight in model.parameters() if weight.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """The rate of step `step` (from 0) of `steps`."""
+    warm = round(config.warmup_fraction * steps)
+    if step < warm:
+        return config.lr * (step + 1) / warm
+    done = (step - warm) / max(1, steps - warm)
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return config.lr * (config.min_lr_ratio + (1 - config.min_lr_ratio) * cosine)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepLine:
     """One optimiser step: mean loss in nats a target, gradient norm before clipping, tokens read so far."""
@@ -71,6 +90,31 @@ class StepLine:
     grad_norm: float
     tokens: int
     tokens_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldoutLine:
+    """Held-out loss in nats a target after so many steps: by source, and their mean weighted by share."""
+
+    step: int
+    heldout_loss: float
+    heldout: dict[str, float]
+
+
+class Log:
+    """Appends lines; opening it drops those of steps after `step`, which a resumed run does again."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._path = path
+        old = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        kept = [line for line in old if _step(line) <= step]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def write(self, line: StepLine | HeldoutLine) -> None:
+        """Appends one line."""
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(line), allow_nan=False) + "\n")
 
 
 class _Trainer:
@@ -195,54 +239,8 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldoutLine:
-    """Held-out loss in nats a target after so many steps: by source, and their mean weighted by share."""
-
-    step: int
-    heldout_loss: float
-    heldout: dict[str, float]
-
-
-class Log:
-    """Appends lines; opening it drops those of steps after `step`, which a resumed run does again."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        old = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in old if _step(line) <= step]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, "".join(f"{line}\n" for line in kept).encode())
-
-    def write(self, line: StepLine | HeldoutLine) -> None:
-        """Appends one line."""
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(line), allow_nan=False) + "\n")
-
-
 def _step(line: str) -> float:
     try:
         return json.loads(line)["step"]
     except ValueError:  # half a line, from a killed run
         return float("inf")
-
-
-def adamw(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Fused; the rate is set before every step by `learning_rate`."""
-    matrices = [weight for weight in model.parameters() if weight.ndim >= 2]
-    vectors = [weight for weight in model.parameters() if weight.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
-
-
-def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
-    """The rate of step `step` (from 0) of `steps`."""
-    warm = round(config.warmup_fraction * steps)
-    if step < warm:
-        return config.lr * (step + 1) / warm
-    done = (step - warm) / max(1, steps - warm)
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
-    return config.lr * (config.min_lr_ratio + (1 - config.min_lr_ratio) * cosine)

@@ -1,12 +1,10 @@
 """The documents of a recipe: read, joined with their labels, filtered by licence, split by content.
 
-Every document that is not used is counted by its reason. Held-out documents win over training documents: a text that
-is in both is left out of training.
-
-Which documents train, which choose thresholds, which are reported on: decided by content, never by position.
-
-A document goes where its near-duplicate cluster goes, and copies of a text go together whatever the sidecar says of
-them, so no text is in two splits, also when shards are reordered or a source holds a text twice.
+Which documents train, which choose thresholds and which are reported on follows from content, never from position: a
+document goes where its near-duplicate cluster goes, and copies of a text go together whatever the sidecar says of them,
+so no text is in two splits, also when shards are reordered or a source holds a text twice. Held-out documents win over
+training documents: a text that is in both is left out of training. Every document that is not used is counted by its
+reason.
 """
 
 import hashlib
@@ -159,22 +157,6 @@ def read_corpus(config: CorpusConfig, definition_id: str | None = None) -> Corpu
     return corpus
 
 
-def _check_not_empty(corpus: Corpus) -> None:
-    for name in ("training", "calibration", "heldout"):
-        if not len(getattr(corpus, name)):
-            why = ", ".join(f"{reason} {count}" for reason, count in corpus.left_out.items())
-            raise FitError(f"no {name} document is left ({why}); check corpus.licenses, the label set and the shares")
-
-
-def _texts_hash(texts: list[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(text_hash(text) for text in texts)).encode()).hexdigest()
-
-
-def _files(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    return sorted(path.parent.glob(path.name))
-
-
 def unit_share(documents: Documents) -> np.ndarray:
     """A number in [0, 1) per document, one for all that must stay together: float64 [D].
 
@@ -205,3 +187,19 @@ def touches(documents: Documents, others: Documents) -> np.ndarray:
     texts, clusters = set(others.texts), set(others.clusters or ()) - {""}
     own = documents.clusters or [""] * len(documents)
     return np.array([t in texts or c in clusters for t, c in zip(documents.texts, own, strict=True)], dtype=bool)
+
+
+def _check_not_empty(corpus: Corpus) -> None:
+    for name in ("training", "calibration", "heldout"):
+        if not len(getattr(corpus, name)):
+            why = ", ".join(f"{reason} {count}" for reason, count in corpus.left_out.items())
+            raise FitError(f"no {name} document is left ({why}); check corpus.licenses, the label set and the shares")
+
+
+def _texts_hash(texts: list[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(text_hash(text) for text in texts)).encode()).hexdigest()
+
+
+def _files(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    return sorted(path.parent.glob(path.name))

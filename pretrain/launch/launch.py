@@ -1,12 +1,9 @@
 """A launch: the plan, the files it needs and the command that starts it, all made before anything is written.
 
 Nothing outside the run's folder `launch` is written, and a job gets no variable of this shell but those named in
-`environment` and a short list that a process needs to run at all.
-
-What Megatron-LM reads with `--per-split-data-args-path`: the shards of each split and their weights, as JSON.
-
-Explicit prefixes for every split, so Megatron-LM never cuts splits by position. A shard's weight is its number of
-samples; in a blend, its source's weight times its share of the source's samples.
+`environment` and a short list that a process needs to run at all. For Megatron-LM one of the files names the shards of
+each split and their weights (`--per-split-data-args-path`), so that it never cuts splits by position. A shard's weight
+is its number of samples; in a blend, its source's weight times its share of the source's samples.
 """
 
 import json
@@ -129,6 +126,12 @@ def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def split_arguments(corpus: Corpus, seq_length: int) -> str:
+    """JSON text: `{"train": [weight, prefix, weight, prefix, ...], "valid": ..., "test": ...}`, null without shards."""
+    splits = {split: _zipped(corpus.shards(split, seq_length), seq_length) for split in SPLITS}
+    return json.dumps(splits, indent=2) + "\n"
+
+
 def _refuse_device(config: PretrainConfig, launch: LaunchConfig) -> None:
     if config.device == "cuda" and not launch.gpus_per_node:
         raise LaunchError("pretrain.device is cuda, but launch.gpus_per_node is 0; set it to the GPUs of a node")
@@ -172,12 +175,6 @@ def _megatron_lm(
     ours = ["--tokensieve-filter", str(place / FILTER), "--tokensieve-megatron-lm", checkout]
     words = [*ours, *megatron_lm_arguments(config, options, todo, corpus, paths)]
     return ["-m", "tokensieve.pretrain.launch.megatron_lm_entry", *words]
-
-
-def split_arguments(corpus: Corpus, seq_length: int) -> str:
-    """JSON text: `{"train": [weight, prefix, weight, prefix, ...], "valid": ..., "test": ...}`, null without shards."""
-    splits = {split: _zipped(corpus.shards(split, seq_length), seq_length) for split in SPLITS}
-    return json.dumps(splits, indent=2) + "\n"
 
 
 def _zipped(shards: list[CorpusShard], seq_length: int) -> list[str] | None:

@@ -1,11 +1,9 @@
-"""Lets megatron-core train on a CPU: stands in for the few torch.cuda calls that it hard-codes.
+"""Two context managers around megatron-core: one lets it train on a CPU, one silences what is known to be harmless.
 
-For tests and small runs. A context manager that puts back everything it replaced, and refuses to work where
-CUDA exists. Megatron offers no setting for this (0.16.1: the forward pass itself moves tensors to "cuda").
-
-Silences what megatron-core says about libraries that are not installed and about its own defaults.
-
-Only messages known to be harmless, by their text; every other warning stays visible.
+On a CPU, for tests and small runs, the few torch.cuda calls that Megatron hard-codes are stood in for; it offers no
+setting for this (0.16.1: the forward pass itself moves tensors to "cuda"). Everything replaced is put back, and where
+CUDA exists the shim refuses to work. Silenced are messages about libraries that are not installed and about Megatron's
+own defaults, by their text; every other warning stays visible.
 """
 
 import contextlib
@@ -23,10 +21,43 @@ _CUDA_TYPE_NAMES = {
     torch.bfloat16: "torch.cuda.BFloat16Tensor",
     torch.float16: "torch.cuda.HalfTensor",
 }
+HARMLESS = (
+    ".*(Transformer Engine|Apex).*not installed",
+    ".*full scope is deprecated",  # TransformerConfig says so about its own default
+)
 
 
 class CpuShimError(RuntimeError):
     """The shim was asked for on a machine whose work CUDA should do."""
+
+
+@contextlib.contextmanager
+def cpu_shim() -> Iterator[None]:
+    """Within the block Megatron's CUDA calls run on the CPU. Build the model inside it, not before.
+
+    Raises CpuShimError where CUDA is available. Other threads see the replaced torch.cuda functions too.
+    """
+    if torch.cuda.is_available():
+        raise CpuShimError("CUDA is available here; set device: cuda or hide it (CUDA_VISIBLE_DEVICES=)")
+    from megatron.core.tensor_parallel import random as megatron_random
+
+    with contextlib.ExitStack() as stack:
+        for module, replacements in ((torch.cuda, _TORCH_CUDA), (megatron_random, _MEGATRON_RANDOM)):
+            for name, value in replacements.items():
+                stack.callback(setattr, module, name, getattr(module, name))
+                setattr(module, name, value)
+        stack.enter_context(_CudaMeansCpu())
+        yield
+
+
+@contextlib.contextmanager
+def quiet_megatron() -> Iterator[None]:
+    """Within the block, hide the messages in `HARMLESS` and Megatron's deprecation warnings."""
+    with warnings.catch_warnings():
+        for message in HARMLESS:
+            warnings.filterwarnings("ignore", message=message)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"megatron\.")
+        yield
 
 
 def _is_cuda(device: Any) -> bool:
@@ -80,38 +111,3 @@ _MEGATRON_RANDOM: dict[str, Any] = {
     "_get_cuda_rng_state": lambda *args, **kwargs: torch.get_rng_state(),
     "_set_cuda_rng_state": lambda state, *args, **kwargs: torch.set_rng_state(state),
 }
-
-
-@contextlib.contextmanager
-def cpu_shim() -> Iterator[None]:
-    """Within the block Megatron's CUDA calls run on the CPU. Build the model inside it, not before.
-
-    Raises CpuShimError where CUDA is available. Other threads see the replaced torch.cuda functions too.
-    """
-    if torch.cuda.is_available():
-        raise CpuShimError("CUDA is available here; set device: cuda or hide it (CUDA_VISIBLE_DEVICES=)")
-    from megatron.core.tensor_parallel import random as megatron_random
-
-    with contextlib.ExitStack() as stack:
-        for module, replacements in ((torch.cuda, _TORCH_CUDA), (megatron_random, _MEGATRON_RANDOM)):
-            for name, value in replacements.items():
-                stack.callback(setattr, module, name, getattr(module, name))
-                setattr(module, name, value)
-        stack.enter_context(_CudaMeansCpu())
-        yield
-
-
-HARMLESS = (
-    ".*(Transformer Engine|Apex).*not installed",
-    ".*full scope is deprecated",  # TransformerConfig says so about its own default
-)
-
-
-@contextlib.contextmanager
-def quiet_megatron() -> Iterator[None]:
-    """Within the block, hide the messages in `HARMLESS` and Megatron's deprecation warnings."""
-    with warnings.catch_warnings():
-        for message in HARMLESS:
-            warnings.filterwarnings("ignore", message=message)
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"megatron\.")
-        yield

@@ -1,11 +1,8 @@
-"""A learned lexicon as one JSON file, named by its content, which executors read once a worker.
+"""A learned lexicon as one JSON file, named by its content, and the labeller that goes by it.
 
-JSON and four decimals: people read these files, and the same counts give the same bytes.
-
-Labels texts by a lexicon: words at or above a threshold, and short gaps between them, become forget spans.
-
-A word has one label wherever it stands, which is what these labels are weak in. A text of which the lexicon knows no
-word is unknown.
+JSON and four decimals: people read these files, the same counts give the same bytes, and executors read one once a
+worker. Words at or above a threshold, and short gaps between them, become forget spans. A word has one label wherever
+it stands, which is what these labels are weak in. A text of which the lexicon knows no word is unknown.
 """
 
 import hashlib
@@ -22,6 +19,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tokensieve.udfs.labels.labels import DocumentLabels, LabelError, unknown
 from tokensieve.udfs.labels.lexicon import Lexicon
 from tokensieve.udfs.spans.intervals import Spans, bridge
+
+# Thresholds that a target share can choose from: 0.1, 0.2, .. 12. Not 0, the score of words that nobody counted.
+LEVELS_L = (np.arange(1, 121) / 10).astype(np.float32)
+SHARE_SCHEMA = pa.schema([pa.field("level", pa.int32()), pa.field("forget", pa.int64()), pa.field("total", pa.int64())])
 
 
 class StoredLexicon(BaseModel):
@@ -72,11 +73,6 @@ def words_of(path: str, lexicon_id: str, smooth: int) -> Lexicon:
     """The lexicon for scoring, held by the process."""
     stored = read_lexicon(path, lexicon_id)
     return Lexicon(log_odds={word.encode(): odds for word, odds in stored.log_odds.items()}, smooth=smooth)
-
-
-# Thresholds that a target share can choose from: 0.1, 0.2, .. 12. Not 0, the score of words that nobody counted.
-LEVELS_L = (np.arange(1, 121) / 10).astype(np.float32)
-SHARE_SCHEMA = pa.schema([pa.field("level", pa.int32()), pa.field("forget", pa.int64()), pa.field("total", pa.int64())])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,9 @@
-"""Documents of several batches that are packed together, and their way back into the batches that they came in.
+"""Documents of several batches that are packed together, where the values of their packs go, and their way back.
 
 Without it the last pack of every batch would be partly empty. What is gathered depends on nothing but the order of the
-documents, so a task that runs again computes the same packs.
-
-One group of documents through one encoder: its packs, and where their values go.
-
-Values are put on the logit grid as they come back and summed per document, so that what is kept of a token is one byte
-a policy, however long a document is.
+documents, so a task that runs again computes the same packs. A group goes through each encoder once; values are put on
+the logit grid as they come back and summed per document, so that what is kept of a token is one byte a policy, however
+long a document is. At the end each batch gets its own documents' results.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

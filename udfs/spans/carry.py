@@ -1,11 +1,9 @@
-"""Carries forget spans over to another tokenizer: any token that touches a forgotten byte is forgotten.
+"""Carries spans of bytes over to the tokens of any tokenizer: a token that overlaps a span by one byte has it.
 
 Ties go to forgetting (arXiv 2601.21571, section on retokenization): precision is traded for recall at span borders.
-
-Which of a document's spans each token touches: "any overlap" (arXiv 2601.21571) by binary search.
-
-Spans are int64 [N, 2], sorted and disjoint; a token is its first byte and its end. Both lie on one axis of bytes, of
-one document or of a batch laid end to end.
+Tokens and spans lie on one axis of bytes, of one document or of a batch laid end to end. `forgotten_tokens` marks the
+tokens of a whole batch in one pass; `touched` and `largest` find by binary search the spans, int64 [N, 2], sorted and
+disjoint, that tokens overlap, each token given by its first byte and its end.
 """
 
 import numpy as np

@@ -1,9 +1,8 @@
 """Sends requests in Message Batches, waits for them and settles what came back.
 
 A batch is paid when it is created, so exactly that call is never repeated blindly: the intent is in the ledger first,
-and after a lost reply the server is asked what it has (recovery.py). One polling loop serves all open batches.
-
-The words for a request that does not fit the budget: what is left, what is needed, how to go on.
+and after a lost reply the server is asked what it has (lost_batches.py). One polling loop serves all open batches. A
+request that does not fit the budget ends the run with what is left, what is needed and how to go on.
 """
 
 import json
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
     from anthropic import Anthropic, APIError
     from anthropic.types.messages import MessageBatchIndividualResponse as Result
 
-
 Sent = tuple[Entry, dict[str, Any]]
-
 MOST_REQUESTS = 100_000
 """The API's limit, canaries included."""
 REPORT_SECONDS = 300.0
@@ -71,6 +68,32 @@ def collect_one(task: Task, client: "Anthropic") -> None:
             task.report()
             reported = time.monotonic()
         time.sleep(task.config.poll_seconds)
+
+
+def canary_error(batch: str, failed: str) -> CanaryError:
+    """The error for a batch, by either name, that its canaries do not vouch for."""
+    return CanaryError(
+        f"batch {batch}: {failed}. The labeller does not judge as the canaries say, so the answers of "
+        "this batch are kept in the ledger as suspect and are used for nothing. Look at the canaries, the prompt and "
+        f"claude.model: a change of any of them is asked anew. Or set claude.abandon=[{batch}] to ask "
+        "the same questions again; both are paid again"
+    )
+
+
+def over_budget(task: Task, needed: float, *, batch: bool) -> BudgetError:
+    """The error for a request that may cost `needed` dollars, with the canaries before it, when fewer are left."""
+    spent, reserved = task.ledger.money()
+    waiting = [task.requests[key] for key in task.ledger.waiting()]
+    count = canaries.number(len(waiting), len(task.canaries), task.config)
+    asked = [*waiting, *(task.canaries[at % len(task.canaries)].request for at in range(count))]
+    bound = max(sum(most(one, task.config, task.price, batch=batch) for one in asked), needed)
+    enough = math.ceil(100 * (spent + reserved + bound)) / 100
+    return BudgetError(
+        f"claude.budget_usd is ${task.config.budget_usd:.4f}: ${spent:.4f} is spent and ${reserved:.4f} reserved, and "
+        f"the next request may cost ${needed:.4f}, so it was not sent. {len(waiting):,} requests wait, which cost at "
+        f"most ${bound:.4f}: set claude.budget_usd={enough:.2f} and run the same command again; what was answered is "
+        "kept and not paid again"
+    )
 
 
 def _submit(task: Task, client: "Anthropic", *, anything_open: bool) -> bool:
@@ -180,16 +203,6 @@ def _raise_for(row: BatchRow, failed: str, kinds: list[str], outcomes: list[Outc
         raise ApiError(f"batch {row.id}: the API refused each of its {len(kinds):,} requests: {outcomes[0].detail}")
 
 
-def canary_error(batch: str, failed: str) -> CanaryError:
-    """The error for a batch, by either name, that its canaries do not vouch for."""
-    return CanaryError(
-        f"batch {batch}: {failed}. The labeller does not judge as the canaries say, so the answers of "
-        "this batch are kept in the ledger as suspect and are used for nothing. Look at the canaries, the prompt and "
-        f"claude.model: a change of any of them is asked anew. Or set claude.abandon=[{batch}] to ask "
-        "the same questions again; both are paid again"
-    )
-
-
 def _check_patience(task: Task, row: BatchRow) -> None:
     hours = (time.time() - row.created) / 3600
     if hours > task.config.patience_hours:
@@ -202,19 +215,3 @@ def _check_patience(task: Task, row: BatchRow) -> None:
 
 def _mixed_up(sent: list[Sent], name: str) -> list[Sent]:
     return random.Random(name).sample(sent, len(sent))
-
-
-def over_budget(task: Task, needed: float, *, batch: bool) -> BudgetError:
-    """The error for a request that may cost `needed` dollars, with the canaries before it, when fewer are left."""
-    spent, reserved = task.ledger.money()
-    waiting = [task.requests[key] for key in task.ledger.waiting()]
-    count = canaries.number(len(waiting), len(task.canaries), task.config)
-    asked = [*waiting, *(task.canaries[at % len(task.canaries)].request for at in range(count))]
-    bound = max(sum(most(one, task.config, task.price, batch=batch) for one in asked), needed)
-    enough = math.ceil(100 * (spent + reserved + bound)) / 100
-    return BudgetError(
-        f"claude.budget_usd is ${task.config.budget_usd:.4f}: ${spent:.4f} is spent and ${reserved:.4f} reserved, and "
-        f"the next request may cost ${needed:.4f}, so it was not sent. {len(waiting):,} requests wait, which cost at "
-        f"most ${bound:.4f}: set claude.budget_usd={enough:.2f} and run the same command again; what was answered is "
-        "kept and not paid again"
-    )

@@ -1,9 +1,8 @@
-"""Opens the API client, and puts its errors into words that say what to do.
+"""The API client, and what can go wrong between us and Claude, in words that say what to do.
 
 The client never retries what costs money: its own retry would hide a lost reply, after which nobody knows what was
-paid. What is retried, and how it is counted, stands in batches.py and direct.py; reading is retried by the client.
-
-What can go wrong between us and Claude. Each stops the verb; what was answered until then stays in the ledger.
+paid. What is retried, and how it is counted, stands in batches.py and direct.py; reading is retried by the client. Each
+of the errors here stops the verb; what was answered until then stays in the ledger.
 """
 
 import os
@@ -16,7 +15,6 @@ from tokensieve.jobs.errors import ConfigError, InputError, VerbError
 if TYPE_CHECKING:
     from anthropic import Anthropic, APIError, APIStatusError
 
-
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
 TRIES = 8
 _LONGEST_WAIT = 30.0
@@ -28,6 +26,26 @@ _ADVICE = {
     413: "the request is too large; lower claude.batch_bytes",
     429: "the rate limit of the account is exhausted; run again later, or lower claude.concurrency",
 }
+
+
+class ApiError(VerbError):
+    """The API refuses or cannot be reached: a wrong key, an unknown model, no connection."""
+
+
+class BatchError(VerbError):
+    """A batch does not come to an end, was cancelled, or is gone from the server."""
+
+
+class BudgetError(VerbError):
+    """The next request could cross `claude.budget_usd`; it was not sent."""
+
+
+class CanaryError(VerbError):
+    """Too many requests of known answer were answered wrongly; the answers that came with them are not used."""
+
+
+class LedgerError(VerbError):
+    """The ledger is in use by another process, damaged, or of another version."""
 
 
 def settings(config: ClaudeConfig) -> dict[str, Any]:
@@ -59,10 +77,6 @@ def open_client(config: ClaudeConfig) -> "Anthropic":
     from anthropic import Anthropic
 
     return Anthropic(**arguments)
-
-
-class ApiError(VerbError):
-    """The API refuses or cannot be reached: a wrong key, an unknown model, no connection."""
 
 
 def explained(error: "APIError") -> ApiError:
@@ -98,19 +112,3 @@ def wait_seconds(error: "APIError", tried: int) -> float:
         return min(max(float(asked), 0.0), 2 * _LONGEST_WAIT)
     except ValueError:  # absent, or a date
         return min(0.5 * 2**tried, _LONGEST_WAIT) * random.uniform(0.75, 1.0)
-
-
-class BatchError(VerbError):
-    """A batch does not come to an end, was cancelled, or is gone from the server."""
-
-
-class BudgetError(VerbError):
-    """The next request could cross `claude.budget_usd`; it was not sent."""
-
-
-class CanaryError(VerbError):
-    """Too many requests of known answer were answered wrongly; the answers that came with them are not used."""
-
-
-class LedgerError(VerbError):
-    """The ledger is in use by another process, damaged, or of another version."""

@@ -1,9 +1,9 @@
-"""What a request may cost and will probably cost, from their bytes alone; what they did cost comes from `usage`.
+"""The price of a model, and what a request may cost and will probably cost, from its bytes alone.
 
-The bound is what is reserved: one token per byte is never exceeded, so the budget holds whatever the texts are. The
-price of that safety: reservations are about 2.5 times the true cost, and a tight budget is spent in several batches.
-
-What a model costs. `conf/prices/claude.yaml` has the published prices; `claude.prices` in a project wins over it.
+`conf/prices/claude.yaml` has the published prices; `claude.prices` in a project wins over it. The bound is what is
+reserved: one token per byte is never exceeded, so the budget holds whatever the texts are. The price of that safety:
+reservations are about 2.5 times the true cost, and a tight budget is spent in several batches. What requests did cost
+comes from `usage`.
 """
 
 import json
@@ -21,22 +21,6 @@ LIKELY_BYTES_PER_TOKEN = 2.5
 FRAME_TOKENS = 400
 
 
-def most(request: Request, config: ClaudeConfig, price: Price, *, batch: bool) -> float:
-    """An upper bound of what one attempt at a request costs, in USD."""
-    tokens = math.ceil(_bytes(request) / config.bytes_per_token) + FRAME_TOKENS
-    output = request.max_tokens + config.thinking_tokens
-    return price.dollars(batch=batch, input_tokens=tokens, output_tokens=output)
-
-
-def likely_input(request: Request) -> int:
-    """Input tokens that a request of English prose probably has."""
-    return math.ceil(_bytes(request) / LIKELY_BYTES_PER_TOKEN)
-
-
-def _bytes(request: Request) -> int:
-    return sum(len(part.encode()) for part in (request.system, request.user, json.dumps(request.schema)))
-
-
 def price_of(model: str, own: Mapping[str, Price]) -> Price:
     """The price of a model. Raises ConfigError for one without: an unknown price would make the budget a lie."""
     from tokensieve.jobs.config.load import load_section
@@ -51,3 +35,19 @@ def price_of(model: str, own: Mapping[str, Price]) -> Price:
             "tokens), or choose another model"
         )
     return table.models[model]
+
+
+def most(request: Request, config: ClaudeConfig, price: Price, *, batch: bool) -> float:
+    """An upper bound of what one attempt at a request costs, in USD."""
+    tokens = math.ceil(_bytes(request) / config.bytes_per_token) + FRAME_TOKENS
+    output = request.max_tokens + config.thinking_tokens
+    return price.dollars(batch=batch, input_tokens=tokens, output_tokens=output)
+
+
+def likely_input(request: Request) -> int:
+    """Input tokens that a request of English prose probably has."""
+    return math.ceil(_bytes(request) / LIKELY_BYTES_PER_TOKEN)
+
+
+def _bytes(request: Request) -> int:
+    return sum(len(part.encode()) for part in (request.system, request.user, json.dumps(request.schema)))

@@ -1,9 +1,8 @@
-"""The file of the ledger: its tables, its lock, and one transaction per change.
+"""The file of the ledger: its tables, its lock, one transaction per change, and the questions that it answers.
 
 SQLite's own exclusive lock keeps a second process out and goes with the process that holds it, however it ends. It is
-only as good as the file system's locks: keep the ledger on a local disk.
-
-What the ledger knows. Most questions are about the wanted keys: those that this process asks for.
+only as good as the file system's locks: keep the ledger on a local disk. Most questions are about the wanted keys:
+those that this process asks for.
 """
 
 import secrets
@@ -44,6 +43,7 @@ create table item (
 );
 create index item_batch on item(batch);
 """
+State = Literal["done", "refused", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +129,6 @@ class LedgerFile:
 
     def _all(self, query: str, *values: Any) -> list[Any]:
         return self._db.execute(query, values).fetchall()
-
-
-State = Literal["done", "refused", "failed"]
 
 
 class LedgerReader(LedgerFile):

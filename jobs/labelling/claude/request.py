@@ -1,9 +1,8 @@
 """What is asked of Claude and what comes back. A request is named by its whole content: the same question is paid once.
 
 The name leaves nothing out, so a changed word in a prompt, another policy or another model is a new question and costs
-again; nothing that was answered under the old one is ever passed off as an answer to the new.
-
-The body of a Messages request. There is no temperature any more: a stored answer is what makes runs repeat.
+again; nothing that was answered under the old one is ever passed off as an answer to the new. What is sent has no
+temperature: a stored answer is what makes runs repeat.
 """
 
 import hashlib
@@ -14,6 +13,9 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from tokensieve.jobs.config.claude import ClaudeConfig
+
+# Structured output refuses these; the answer is held to them here (answers.py).
+_CHECKED_HERE = {"minimum", "maximum", "minItems", "maxItems", "minLength", "maxLength"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +65,6 @@ class Canary:
 
     request: Request
     expected: JsonValue
-
-
-# Structured output refuses these; the answer is held to them here (answers.py).
-_CHECKED_HERE = {"minimum", "maximum", "minItems", "maxItems", "minLength", "maxLength"}
 
 
 def labeller(config: ClaudeConfig) -> str:

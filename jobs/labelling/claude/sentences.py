@@ -1,11 +1,8 @@
 """Verb `label claude sentences`: which sentences of a document fall under the policy?
 
-All sentences of a document stand numbered in one request. A few documents are asked about sentence by sentence too;
-where the two ways disagree too often, the verb fails before it asks about the rest.
-
-Do sentences asked about together get the labels that they get alone? Asked of a few documents before all others.
-
-A joint prompt is about n times cheaper and may shift labels; this measures by how much, before the money is spent.
+All sentences of a document stand numbered in one request, which is about as many times cheaper as there are sentences,
+and may shift labels. So a few documents are asked about sentence by sentence too, before all others: where the two ways
+disagree too often, the verb fails before it asks about the rest.
 """
 
 from collections.abc import Iterator
@@ -30,78 +27,11 @@ from tokensieve.udfs.labels.labels import DocumentLabels
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-
 NAME = "claude-sentences"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Document:
-    """A document under way: what is known of its sentences (int8 [S]), and why of the others it is not."""
-
-    name: str
-    sentences: Sentences
-    asked: list[tuple[Chunk, Request]]
-    states_S: np.ndarray
-    reasons: list[str] = field(default_factory=list)
-
-    def put(self, chunk: Chunk, answer: Answer) -> None:
-        put(self.states_S, chunk, answer)
-        if answer.state != "done":
-            self.reasons.append(f"{answer.state}: {answer.detail}")
-
-    def labels(self) -> DocumentLabels:
-        blank = not len(self.states_S) or (not self.reasons and (self.states_S == UNKNOWN).any())
-        reasons = ["empty: all or a part of it holds nothing that can be read"] if blank else self.reasons
-        return self.sentences.labels(self.states_S, noted(self.sentences.text, reasons))
-
-
-def run(config: LabelConfig, spark: "SparkSession") -> dict[str, Any]:
-    """Asks, then commits the label set `claude-sentences`. Raises AgreementError when the check fails."""
-    asker = Asker.of(config)
-    settings = asker.claude.sentences
-    with documents(config.source, spark) as source:
-        found = [_document(asker, name, text) for name, text in sample(source.frame, settings).items()]
-        checked = found[: settings.check_documents]
-        if asker.claude.dry_run:
-            singles = [request for one in checked for _, request in _singles(asker, one)]
-            joint = [request for one in found for _, request in one.asked]
-            return asker.preview([*joint, *singles], sentence_canaries(asker.policy, asker.fence))
-        agreement = _check(asker, checked)
-        if checked:
-            file = config.tables.folder / "claude" / "sentences-check.json"
-            made_by = {"model": asker.claude.model, "definition_id": asker.policy.definition_id}
-            agreement.report(file, settings.kappa_floor, joint=prompts.SENTENCES, single=prompts.SENTENCE, **made_by)
-            agreement.refuse_below(settings.kappa_floor, file)
-        answers = _ask(asker, found)
-        labels = {one.name: one.labels() for one in found}
-        inputs = {"prompt": prompts.SENTENCES, "model": asker.claude.model, "sample": settings.model_dump(mode="json")}
-        result = publish(config, spark, NAME, source, labels, inputs)
-        return result | {"answers": states(answers)} | ({"kappa": agreement.kappa} if checked else {})
-
-
-def _document(asker: Asker, name: str, text: str) -> _Document:
-    sentences = Sentences.of(text)
-    states_S = np.full(len(sentences.texts), UNKNOWN, dtype=np.int8)
-    made = _Document(name=name, sentences=sentences, asked=[], states_S=states_S)
-    for chunk in chunks(sentences, asker.claude.sentences):
-        shown = [sentences.texts[at] for at in chunk.at]
-        try:
-            made.asked.append((chunk, prompts.sentences(asker.policy, asker.fence, chunk.context, shown)))
-        except FenceError as error:
-            made.reasons.append(f"fenced: {error}")
-    return made
-
-
-def _ask(asker: Asker, found: list[_Document], more: list[Request] | None = None) -> list[Answer]:
-    """Answers about all chunks, which are put into their documents; then those to `more` requests."""
-    asked = [(one, chunk, request) for one in found for chunk, request in one.asked]
-    canaries = sentence_canaries(asker.policy, asker.fence)
-    counts = [(request, len(chunk.at)) for _, chunk, request in asked]
-    requests = [request for _, _, request in asked] + (more or [])
-    answers = asker.ask(requests, in_range(counts), canaries)
-    for (one, chunk, _), answer in zip(asked, answers):
-        one.put(chunk, answer)
-    return answers
+class AgreementError(VerbError):
+    """Joint and single answers about the same sentences differ too much; nothing was labelled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +82,76 @@ class Agreement:
             )
 
 
+def run(config: LabelConfig, spark: "SparkSession") -> dict[str, Any]:
+    """Asks, then commits the label set `claude-sentences`. Raises AgreementError when the check fails."""
+    asker = Asker.of(config)
+    settings = asker.claude.sentences
+    with documents(config.source, spark) as source:
+        found = [_document(asker, name, text) for name, text in sample(source.frame, settings).items()]
+        checked = found[: settings.check_documents]
+        if asker.claude.dry_run:
+            singles = [request for one in checked for _, request in _singles(asker, one)]
+            joint = [request for one in found for _, request in one.asked]
+            return asker.preview([*joint, *singles], sentence_canaries(asker.policy, asker.fence))
+        agreement = _check(asker, checked)
+        if checked:
+            file = config.tables.folder / "claude" / "sentences-check.json"
+            made_by = {"model": asker.claude.model, "definition_id": asker.policy.definition_id}
+            agreement.report(file, settings.kappa_floor, joint=prompts.SENTENCES, single=prompts.SENTENCE, **made_by)
+            agreement.refuse_below(settings.kappa_floor, file)
+        answers = _ask(asker, found)
+        labels = {one.name: one.labels() for one in found}
+        inputs = {"prompt": prompts.SENTENCES, "model": asker.claude.model, "sample": settings.model_dump(mode="json")}
+        result = publish(config, spark, NAME, source, labels, inputs)
+        return result | {"answers": states(answers)} | ({"kappa": agreement.kappa} if checked else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Document:
+    """A document under way: what is known of its sentences (int8 [S]), and why of the others it is not."""
+
+    name: str
+    sentences: Sentences
+    asked: list[tuple[Chunk, Request]]
+    states_S: np.ndarray
+    reasons: list[str] = field(default_factory=list)
+
+    def put(self, chunk: Chunk, answer: Answer) -> None:
+        put(self.states_S, chunk, answer)
+        if answer.state != "done":
+            self.reasons.append(f"{answer.state}: {answer.detail}")
+
+    def labels(self) -> DocumentLabels:
+        blank = not len(self.states_S) or (not self.reasons and (self.states_S == UNKNOWN).any())
+        reasons = ["empty: all or a part of it holds nothing that can be read"] if blank else self.reasons
+        return self.sentences.labels(self.states_S, noted(self.sentences.text, reasons))
+
+
+def _document(asker: Asker, name: str, text: str) -> _Document:
+    sentences = Sentences.of(text)
+    states_S = np.full(len(sentences.texts), UNKNOWN, dtype=np.int8)
+    made = _Document(name=name, sentences=sentences, asked=[], states_S=states_S)
+    for chunk in chunks(sentences, asker.claude.sentences):
+        shown = [sentences.texts[at] for at in chunk.at]
+        try:
+            made.asked.append((chunk, prompts.sentences(asker.policy, asker.fence, chunk.context, shown)))
+        except FenceError as error:
+            made.reasons.append(f"fenced: {error}")
+    return made
+
+
+def _ask(asker: Asker, found: list[_Document], more: list[Request] | None = None) -> list[Answer]:
+    """Answers about all chunks, which are put into their documents; then those to `more` requests."""
+    asked = [(one, chunk, request) for one in found for chunk, request in one.asked]
+    canaries = sentence_canaries(asker.policy, asker.fence)
+    counts = [(request, len(chunk.at)) for _, chunk, request in asked]
+    requests = [request for _, _, request in asked] + (more or [])
+    answers = asker.ask(requests, in_range(counts), canaries)
+    for (one, chunk, _), answer in zip(asked, answers):
+        one.put(chunk, answer)
+    return answers
+
+
 def _check(asker: Asker, checked: list[_Document]) -> Agreement:
     """Asks about documents together and alone."""
     singles = [(one, at, request) for one in checked for at, request in _singles(asker, one)]
@@ -183,7 +183,3 @@ def _singles(asker: Asker, document: _Document) -> Iterator[tuple[int, Request]]
         except FenceError:  # one sentence fewer in the check
             continue
         yield at, request
-
-
-class AgreementError(VerbError):
-    """Joint and single answers about the same sentences differ too much; nothing was labelled."""

@@ -1,9 +1,8 @@
 """What the SAE verbs have in common: the slice, the model under it, and whether the two fit, checked before any task.
 
+The settings that tasks get are made here, on the driver, where a model that does not fit the SAE is refused at once.
 The tables `sae/stats` and `sae/contexts` are Parquet whatever `tables.format` says, for `describe` and `select` read
 them without Spark.
-
-The settings that SAE tasks get, made on the driver, where a model that does not fit the SAE is refused at once.
 """
 
 import json
@@ -45,19 +44,6 @@ def latent_ids(given: tuple[int, ...] | str | None) -> tuple[int, ...] | None:
             f"sae.latents: {given if isinstance(given, str) else ids[:5]}: no latents, or not whole numbers"
         )
     return tuple(sorted(set(ids)))
-
-
-def _read_ids(path: Path) -> list[int]:
-    try:
-        if path.suffix == ".parquet":
-            return pq.read_table(path, columns=["latent_id"]).column("latent_id").to_pylist()
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # Arrow's and JSON's errors are ValueErrors
-        raise InputError(f"sae.latents: {path} cannot be read: {error}") from error
-    found = content.get("latents") if isinstance(content, dict) else content
-    if not isinstance(found, list):
-        raise InputError(f"sae.latents: {path} holds neither a list of latents nor one under `latents`")
-    return found
 
 
 def stats_table(config: LabelConfig) -> Table:
@@ -106,3 +92,16 @@ def latent_settings(
             threads=sae.threads_per_task,
         ),
     )
+
+
+def _read_ids(path: Path) -> list[int]:
+    try:
+        if path.suffix == ".parquet":
+            return pq.read_table(path, columns=["latent_id"]).column("latent_id").to_pylist()
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # Arrow's and JSON's errors are ValueErrors
+        raise InputError(f"sae.latents: {path} cannot be read: {error}") from error
+    found = content.get("latents") if isinstance(content, dict) else content
+    if not isinstance(found, list):
+        raise InputError(f"sae.latents: {path} holds neither a list of latents nor one under `latents`")
+    return found
