@@ -1,6 +1,6 @@
 """What every stage that reads a source asks of its rows: is the text usable, what is the document called, its hash.
 
-Rows are Arrow record batches with the source's columns and `read_shard.PROVENANCE`.
+Rows are Arrow record batches with the source's columns and `parts.PROVENANCE`.
 """
 
 import numpy as np

@@ -38,7 +38,7 @@ class Request:
     max_tokens: int
 
     def key(self, model: str) -> str:
-        """48 hex digits of the SHA-256 over all that is asked and who is asked (`message.labeller`): the custom_id."""
+        """48 hex digits of the SHA-256 over all that is asked and who is asked (`labeller`): the custom_id."""
         content = [self.prompt, self.definition_id, model, self.system, self.user, self.schema, self.max_tokens]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:48]

@@ -49,7 +49,7 @@ def ask(
     Raises:
         ConfigError: no price for the model, a deprecated model, a dry run. InputError: no key, no `anthropic`.
         BudgetError: before the budget would be crossed. CanaryError: a batch's canaries were answered wrongly.
-        BatchError, ApiError, LedgerError: see errors.py. ValueError: a schema that would not be enforced.
+        BatchError, ApiError, LedgerError: see client.py. ValueError: a schema that would not be enforced.
     """
     if config.dry_run:
         raise ConfigError("claude.dry_run is set, so nothing may be sent: use estimate, or set claude.dry_run=false")
