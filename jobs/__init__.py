@@ -15,8 +15,9 @@ The rooms, the lowest floor first; a room imports from floors below its own only
 1. `spark`: the session, progress, code for executors. `tables`: commits as Parquet or Delta, the lock. `config`: one
    file a section.
 2. `policies` (definitions, rules), `source` (which files and rows there are), `command` (verbs as commands).
-3. `releases` (what belongs together), `exporting` (masked rows to shards), `pages` (pieces of HTML).
-4. `scoring` (the source through the classifier), `labelling`; on it `labelling/claude`, on that `labelling/sae`.
-5. `pages/corpus`, `pages/classifier`, `pages/refresh`: the pages.
+3. `releases` (what belongs together), `scoring` (the source through the classifier), `labelling`, `pages` (pieces of
+   HTML).
+4. `exporting` (masked rows to shards), `labelling/claude`.
+5. `labelling/sae`, and the pages: `pages/corpus`, `pages/classifier`, `pages/refresh`.
 6. `refreshing` (the steps of a refresh run) and `tracing` (one document's, or one batch's, way).
 """

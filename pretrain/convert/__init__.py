@@ -3,6 +3,6 @@
 1. A run's folder comes in; `finished_run` reads configuration, weights and tokenizer, and holds the weights against the
    shapes of `names`.
 2. `weights` renames and scales the tensors, `hugging_face_config` writes the configuration of the class that computes
-   the same logits, `tokenizer_files` the tokenizer, a rank file through `tiktoken_json`.
+   the same logits; a tokenizer that is a rank file goes through `tiktoken_json`.
 3. `convert` puts all of it into a folder that appears whole or not at all.
 """

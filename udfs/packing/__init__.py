@@ -4,6 +4,6 @@
 2. `windows` cuts long documents into overlapping windows, fills packs with them, and writes each token's value back
    from the one window that keeps it.
 3. `packed_row` says where the documents of one pack lie: what attention asks, worked out once.
-4. `packed_forward` does the whole walk for one encoder, as fitting a classifier needs it; scoring jobs, which keep a
-   device busy with several packs, walk by `udfs/scoring/compute.py` over the same windows and packs.
+4. Who walks over the packs keeps the pace: `udfs/scoring/compute.py` keeps a device busy with several of them,
+   `pretrain/classifier/apply.py` reads one after the other.
 """
