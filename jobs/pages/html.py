@@ -1,4 +1,4 @@
-"""The small pieces of a page: text made safe to look at, shares, sizes, meters, lists.
+"""The small pieces of a page: text made safe to look at, shares, meters, lists.
 
 A crawled document can hold markup, escape sequences that rewrite a terminal, and marks that reverse the order of a
 page. Markup is escaped; every character that shows nothing of its own is replaced by a symbol or by its code point; all

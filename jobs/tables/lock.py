@@ -25,6 +25,9 @@ from tokensieve.jobs.tables.store import Store
 FOLDER = "_locks"
 RENEWALS = 4  # in one lease
 LEASE_S = 300.0
+WRITERS = ("score", "mask", "sweep")
+PROC = Path("/proc")
+START_TIME = 19  # of the fields of /proc/<pid>/stat behind the name, see proc_pid_stat(5)
 
 
 class Process(BaseModel):
@@ -128,6 +131,16 @@ def locked(store: Store, lease_s: float, what: str) -> Iterator[Lock]:
         lock.release()
 
 
+@contextmanager
+def alone(tables: TablesConfig, verb: str) -> Iterator[None]:
+    """While inside, no other verb writes these tables, where that matters. Raises BusyError that says who does."""
+    if verb not in WRITERS or tables.format != "delta" or not s3_places([(tables.root, tables.storage)]):
+        yield
+        return
+    with locked(tables.store, LEASE_S, verb):
+        yield
+
+
 def _take(store: Store, lease_s: float, what: str) -> Lock:
     last, now = _newest(store), datetime.now(UTC)
     held = None if last is None else _read(store, last)
@@ -176,23 +189,6 @@ def _name(number: int) -> str:
 
 def _file(number: int) -> str:
     return f"{number:06d}.json"
-
-
-WRITERS = ("score", "mask", "sweep")
-
-
-@contextmanager
-def alone(tables: TablesConfig, verb: str) -> Iterator[None]:
-    """While inside, no other verb writes these tables, where that matters. Raises BusyError that says who does."""
-    if verb not in WRITERS or tables.format != "delta" or not s3_places([(tables.root, tables.storage)]):
-        yield
-        return
-    with locked(tables.store, LEASE_S, verb):
-        yield
-
-
-PROC = Path("/proc")
-START_TIME = 19  # of the fields of /proc/<pid>/stat behind the name, see proc_pid_stat(5)
 
 
 def _numbers() -> str | None:

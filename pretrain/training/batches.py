@@ -1,7 +1,8 @@
 """From samples to microbatches on a device: which samples a process reads at each step, and in what groups.
 
 Fetched in this process, or ahead of the step by worker processes. A pipeline's middle stages read the samples too,
-since their count says how many microbatches pass.
+since their count says how many microbatches pass. Each microbatch brings a fingerprint of its samples, which sums to
+the same in any order and grouping.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from tokensieve.pretrain.training.parallel import Ranks
 from tokensieve.pretrain.training.step_share import Cut
 
 Sample = dict[str, torch.Tensor]
+_FIELDS = ("tokens", "labels", "loss_mask", "position_ids")
 
 
 class StepSamples:
@@ -61,9 +63,6 @@ def microbatch(stacked: Sample, numbers: Sequence[int], device: torch.device) ->
         position_ids_BT=moved["position_ids"],
         fingerprint=int(stacked["fingerprint"]) & (2**64 - 1),
     )
-
-
-_FIELDS = ("tokens", "labels", "loss_mask", "position_ids")
 
 
 def stack(rows: list[Sample]) -> Sample:

@@ -18,45 +18,6 @@ KINDS = {
     "kept": "left alone",
     "broken": "could not be taken",
 }
-
-
-def sources_card(sources: Sources, reasons: Mapping[str, int]) -> list[str]:
-    """The section of the page; `reasons` are quarantined documents by reason."""
-    rows = "".join(
-        f'<tr><td>{kind}</td><td class="num">{sources.counts.get(kind, 0):,}</td><td class="dim">{meaning}</td></tr>'
-        for kind, meaning in KINDS.items()
-    )
-    lists = "".join(_names(kind, names, sources.counts[kind]) for kind, names in sources.names.items())
-    head = '<tr><th>source files</th><th class="num">count</th><th></th></tr>'
-    return [
-        "<h2>Source files</h2>",
-        f'<div class="card"><table>{head}{rows}</table>{lists}{reason_table(reasons)}</div>',
-        *_skipped(sources),
-    ]
-
-
-def _names(kind: str, names: tuple[str, ...], count: int) -> str:
-    more = f" (the first {len(names)} of {count:,})" if count > len(names) else ""
-    items = "".join(f'<li class="mono">{e(one_line(name, 200))}</li>' for name in names)
-    return f"<h3>{kind}{more}</h3><ul>{items}</ul>"
-
-
-def _skipped(sources: Sources) -> list[str]:
-    if not sources.broken:
-        return []
-    count, shown = sources.counts["broken"], len(sources.broken)
-    title = f"{count:,} file{'s' * (count != 1)} could not be taken" + (f"; {shown} are shown" if count > shown else "")
-    rows = "".join(_skipped_row(name, why) for name, why in sources.broken.items())
-    head = "<tr><th>skipped file</th><th>why</th><th>what to do</th></tr>"
-    return [f'<div class="card warn scroll"><b>{title}.</b><table>{head}{rows}</table></div>']
-
-
-def _skipped_row(name: str, why: str) -> str:
-    reason, _, detail = why.partition(": ")
-    said = f'<span class="mono">{e(reason)}</span><br>{e(one_line(detail, 300))}'
-    return f'<tr><td class="mono">{e(one_line(name, 200))}</td><td>{said}</td><td>{advice(reason)}</td></tr>'
-
-
 EMPTY = "&ndash;"
 
 
@@ -68,15 +29,6 @@ def release_tiles(now: Totals, before: Totals | None) -> list[tuple[str, str]]:
         ("tokens that bear loss", _against(now.loss_tokens, before and before.loss_tokens)),
         ("of the text's bytes in forget spans", _forgotten(now, before)),
     ]
-
-
-def _against(after: int, before: int | None) -> str:
-    return f"{after:,}" + ("" if before is None else f"<small>{change(after, before)}</small>")
-
-
-def _forgotten(now: Totals, before: Totals | None) -> str:
-    after = now.forget_share()
-    return f"{after:.2%}" + ("" if before is None else f"<small>{_points(after, before.forget_share())}</small>")
 
 
 def totals_card(report: ReleaseReport) -> list[str]:
@@ -98,6 +50,30 @@ def totals_card(report: ReleaseReport) -> list[str]:
         f'<div class="card scroll"><table>{_head("", report)}{"".join(rows)}</table>',
         f"<h3>Share of the bytes in forget spans</h3><table>{_head('policy', report)}{shares}</table></div>",
     ]
+
+
+def sources_card(sources: Sources, reasons: Mapping[str, int]) -> list[str]:
+    """The section of the page; `reasons` are quarantined documents by reason."""
+    rows = "".join(
+        f'<tr><td>{kind}</td><td class="num">{sources.counts.get(kind, 0):,}</td><td class="dim">{meaning}</td></tr>'
+        for kind, meaning in KINDS.items()
+    )
+    lists = "".join(_names(kind, names, sources.counts[kind]) for kind, names in sources.names.items())
+    head = '<tr><th>source files</th><th class="num">count</th><th></th></tr>'
+    return [
+        "<h2>Source files</h2>",
+        f'<div class="card"><table>{head}{rows}</table>{lists}{reason_table(reasons)}</div>',
+        *_skipped(sources),
+    ]
+
+
+def _against(after: int, before: int | None) -> str:
+    return f"{after:,}" + ("" if before is None else f"<small>{change(after, before)}</small>")
+
+
+def _forgotten(now: Totals, before: Totals | None) -> str:
+    after = now.forget_share()
+    return f"{after:.2%}" + ("" if before is None else f"<small>{_points(after, before.forget_share())}</small>")
 
 
 def _head(first: str, report: ReleaseReport) -> str:
@@ -123,3 +99,25 @@ def _policy_row(policy: str, now: Totals, before: Totals | None) -> str:
 
 def _points(after: float, before: float) -> str:
     return f"{100 * (after - before):+.3f} points"
+
+
+def _names(kind: str, names: tuple[str, ...], count: int) -> str:
+    more = f" (the first {len(names)} of {count:,})" if count > len(names) else ""
+    items = "".join(f'<li class="mono">{e(one_line(name, 200))}</li>' for name in names)
+    return f"<h3>{kind}{more}</h3><ul>{items}</ul>"
+
+
+def _skipped(sources: Sources) -> list[str]:
+    if not sources.broken:
+        return []
+    count, shown = sources.counts["broken"], len(sources.broken)
+    title = f"{count:,} file{'s' * (count != 1)} could not be taken" + (f"; {shown} are shown" if count > shown else "")
+    rows = "".join(_skipped_row(name, why) for name, why in sources.broken.items())
+    head = "<tr><th>skipped file</th><th>why</th><th>what to do</th></tr>"
+    return [f'<div class="card warn scroll"><b>{title}.</b><table>{head}{rows}</table></div>']
+
+
+def _skipped_row(name: str, why: str) -> str:
+    reason, _, detail = why.partition(": ")
+    said = f'<span class="mono">{e(reason)}</span><br>{e(one_line(detail, 300))}'
+    return f'<tr><td class="mono">{e(one_line(name, 200))}</td><td>{said}</td><td>{advice(reason)}</td></tr>'
