@@ -5,6 +5,7 @@ Split, order and shard follow from hashes of doc_id: same table, same groups, sa
 spark-submit jobs/export.py.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tokensieve.jobs.config.export import ExportConfig
@@ -16,6 +17,7 @@ from tokensieve.jobs.exporting.tokenizer import tokenizer_info
 from tokensieve.jobs.exporting.unchanged_groups import standing
 from tokensieve.jobs.policies.masked_rows import masked_commits
 from tokensieve.jobs.policies.rules import RuleSet
+from tokensieve.jobs.releases.still_needed import manifests_to_keep
 from tokensieve.jobs.tables.table import Commit, Format
 from tokensieve.pretrain.shards.manifest import SPLITS, ExportSettings, Inputs, Manifest
 from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
@@ -43,7 +45,9 @@ def run(config: "Config", spark: "SparkSession", *, rules: RuleSet | None = None
     if before and todo.nothing_to_do and before.is_of(folder, inputs, info):
         manifest = before.manifest
     else:
-        manifest = NewManifest(config, documents, tokenizer, info, inputs, before, todo).make()
+        keep = partial(manifests_to_keep, config)
+        new = NewManifest(folder, config.export, keep, documents, tokenizer, info, inputs, before, todo)
+        manifest = new.make()
     copied = (
         {} if config.export.to is None else {"copied": copy_shards(folder, config.export.to, config.export.storage)}
     )

@@ -66,7 +66,7 @@ def run(
     with step(spark, "score: count what was written"):
         result = _counts(config.tables, spark) | _cascade_figures(config.tables, config.score.cascade, spark) | done
     if gate:
-        _refuse_many(config, result["documents"])
+        _refuse_many(config.tables.root, config.score.quarantine_tolerance, result["documents"])
     return result
 
 
@@ -191,12 +191,11 @@ def _counts(tables: TablesConfig, spark: "SparkSession") -> dict[str, Any]:
     return {"batch": commit.batch, "documents": counts}
 
 
-def _refuse_many(config: "Config", counts: dict[str, Any]) -> None:
-    if counts["quarantine"] > config.score.quarantine_tolerance * counts["in"]:
+def _refuse_many(root: str, tolerance: float, counts: dict[str, Any]) -> None:
+    if counts["quarantine"] > tolerance * counts["in"]:
         raise QuarantineError(
             f"{counts['quarantine']} of {counts['in']} documents quarantined ({counts['reasons']}), above "
-            f"score.quarantine_tolerance={config.score.quarantine_tolerance}; the tables are written, see "
-            f"{config.tables.root}/quarantine"
+            f"score.quarantine_tolerance={tolerance}; the tables are written, see {root}/quarantine"
         )
 
 

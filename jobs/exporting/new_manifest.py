@@ -4,11 +4,11 @@ Documents are counted three times on the way, in the masked table, while they ar
 and the counts must agree before anything is published.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tokensieve.jobs.config.export import ExportConfig
 from tokensieve.jobs.errors import BalanceError, InputError
 from tokensieve.jobs.exporting.documents import Documents
 from tokensieve.jobs.exporting.groups import Regrouping, Sources, gather, group_size
@@ -17,7 +17,6 @@ from tokensieve.jobs.exporting.publish import sweep
 from tokensieve.jobs.exporting.run_tasks import write_groups
 from tokensieve.jobs.exporting.unchanged_groups import Standing
 from tokensieve.jobs.policies.masked_rows import counts as masked_counts
-from tokensieve.jobs.releases.still_needed import manifests_to_keep
 from tokensieve.pretrain.errors import ManifestError
 from tokensieve.pretrain.hashed_file import replace_file
 from tokensieve.pretrain.shards.groups import Group, Groups
@@ -26,15 +25,17 @@ from tokensieve.pretrain.shards.shard_info import ShardInfo, TokenizerInfo
 from tokensieve.udfs.files.content_id import content_id
 from tokensieve.udfs.tokenizing.tokenizer import ByteTokenizer
 
-if TYPE_CHECKING:
-    from tokensieve.jobs.config.corpus import Config
-
 
 @dataclass(frozen=True)
 class NewManifest:
-    """An export that has something to do: `todo`, building on `before`."""
+    """An export into `folder` that has something to do: `todo`, building on `before`.
 
-    config: "Config"
+    `keep` says which manifests stay beside the newest; it is asked last, when a run that began meanwhile is known.
+    """
+
+    folder: Path
+    export: ExportConfig
+    keep: Callable[[], set[str]]
     documents: Documents
     tokenizer: ByteTokenizer
     info: TokenizerInfo
@@ -47,10 +48,10 @@ class NewManifest:
 
         Raises InputError, BalanceError.
         """
-        folder = self.config.shards
+        folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
-        expected = masked_counts(self.config.tables, self.documents.spark)["documents"]
-        todo, export = self.todo, self.config.export
+        expected = masked_counts(self.documents.tables, self.documents.spark)["documents"]
+        todo, export = self.todo, self.export
         amounts = measure(self.documents.to_measure(todo.exported), export.splits) if todo.exported else {}
         total = {name: sum(by_split.values(), Amount()) for name, by_split in amounts.items()}
         groups = self._groups(total)
@@ -66,7 +67,7 @@ class NewManifest:
     def _groups(self, total: dict[str, Amount]) -> list[Group]:
         """The groups that are exported, with what is in them."""
         text_bytes = {name: amount.text_bytes for name, amount in total.items()}
-        size = group_size(self.config.export.group_text_bytes, self.todo.kept, sum(text_bytes.values()))
+        size = group_size(self.export.group_text_bytes, self.todo.kept, sum(text_bytes.values()))
         return [_group(sources, total) for sources in (*self.todo.again, *gather(self.todo.new, text_bytes, size))]
 
     def _write(self, groups: list[Group], layout: Layout) -> list[ShardInfo]:
@@ -77,12 +78,12 @@ class NewManifest:
             layout,
             {name: group.name for group in groups for name in group.sources},
             {group.name: Amount(documents=group.documents, forget_bytes=group.forget_bytes) for group in groups},
-            folder=self.config.shards,
+            folder=self.folder,
             tokenizer=self.tokenizer,
             info=self.info,
-            splits=self.config.export.splits,
+            splits=self.export.splits,
             seed=self.inputs.seed,
-            reference_if_differs=self.config.export.backend == "auto",
+            reference_if_differs=self.export.backend == "auto",
         )
 
     def _kept_shards(self) -> list[ShardInfo]:
@@ -94,7 +95,7 @@ class NewManifest:
         place = {group.name: min(group.sources) for group in groups}
         groups.sort(key=lambda group: place[group.name])
         shards.sort(key=lambda shard: (place[shard.group or ""], shard.prefix))
-        keep = manifests_to_keep(self.config)
+        keep = self.keep()
         _keep_newest(folder, keep)
         manifest = Manifest(
             tokenizer=self.info,
@@ -121,7 +122,7 @@ class NewManifest:
     def _refuse_empty_splits(self, found: Collection[str]) -> None:
         """Raises InputError when a split that was asked for gets no document."""
         for split in ("valid", "test"):
-            share = getattr(self.config.export.splits, split)
+            share = getattr(self.export.splits, split)
             if share and split not in found:
                 raise InputError(
                     f"export.splits.{split}: a share of {share} of so few documents is none of them; take a larger "

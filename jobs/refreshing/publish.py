@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from tokensieve.jobs.config.refresh import DriftConfig
 from tokensieve.jobs.errors import InputError, VerbError
 from tokensieve.jobs.pages.refresh.metrics import exposition
 from tokensieve.jobs.pages.refresh.page import page
@@ -57,7 +58,7 @@ def publish(
     file = ReportFile.load(store, release.version)
     if file is None and spark is not None:
         try:
-            file = _gathered(config, spark, release, previous, run)
+            file = _gathered(config.tables, config.refresh.drift, spark, release, previous, run)
         except InputError as error:
             warnings.append(f"the report of release {release.version} was not made: {error}")
         run = run.model_copy(
@@ -87,12 +88,17 @@ def publish_failure(config: "Config", run: RefreshRun) -> RefreshFile | None:
 
 
 def _gathered(
-    config: "Config", spark: "SparkSession", release: Release, previous: Release | None, run: RefreshRun
+    tables: TablesConfig,
+    drift: DriftConfig,
+    spark: "SparkSession",
+    release: Release,
+    previous: Release | None,
+    run: RefreshRun,
 ) -> ReportFile:
     from tokensieve.jobs.refreshing.sum_up import gather
 
-    file = gather(config.tables, config.refresh.drift, spark, release, previous, run.sources)
-    file.save(config.tables.store)
+    file = gather(tables, drift, spark, release, previous, run.sources)
+    file.save(tables.store)
     return file
 
 
