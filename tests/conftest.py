@@ -1,5 +1,8 @@
 """Fixtures that every room's tests share: the checkout, the licensed text for tests, one Spark session, bundles."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.bundles import random_bundle, small_tokenizer
 from tests.corpora import sentence
+from tests.small_spark import write_defaults
 from tokensieve.jobs.config.corpus import Config, load_config
 from tokensieve.udfs.bundles.bundle import Bundle
 
@@ -22,6 +26,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # A busy machine is no fault of the code under test.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Every Spark of a test, also that of a command which it starts, gets the settings for small tables."""
+    folder = Path(tempfile.mkdtemp(prefix="small-spark-"))
+    write_defaults(folder)
+    os.environ["SPARK_CONF_DIR"] = str(folder)
+    config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def spark_as_users_have_it() -> Iterator[None]:
+    """Platforms are tested without the settings for small tables."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("SPARK_CONF_DIR", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tokensieve.jobs import mask, score
 from tokensieve.jobs.config.export import ExportConfig, shards_folder
 from tokensieve.jobs.errors import InputError
 from tokensieve.jobs.policies.rules import load_rules
-from tokensieve.jobs.source import scan
+from tokensieve.jobs.scoring import stage
 from tokensieve.jobs.spark.progress import current_step, step
 from tokensieve.jobs.tables.config import TablesConfig
 
@@ -105,7 +105,7 @@ def test_masked_rows_follow_from_the_stored_scores_alone(config, spark):
 def test_a_second_run_changes_nothing_and_a_new_threshold_runs_no_model(config, configure, spark, monkeypatch):
     score.run(config, spark)
     first = mask.run(config, spark)
-    monkeypatch.setattr(scan, "score_splits", None)
+    monkeypatch.setattr(stage, "score_splits", None)
     assert score.run(config, spark)["documents"]["scored"] == 24
     assert mask.run(config, spark) == first
     tighter = configure(f"tables.format={config.tables.format}", "policies.medicine.rule.threshold=0.9")
