@@ -14,7 +14,7 @@ SETTINGS = {
     # Plans are interpreted, not compiled to Java first.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    # Python workers are forked from a daemon that has PyTorch loaded: importing it takes each of them 2 s.
+    # Python workers are forked from a daemon that has PyTorch loaded: importing it takes each of them 2 to 5 s.
     "spark.python.daemon.module": "preloaded_daemon",
     "spark.executorEnv.PYTHONPATH": str(DAEMON),
 }
