@@ -49,7 +49,8 @@ def publish(
     """Tells about a refresh that ended well, `done` or `nothing_new`: all files named above, refresh.json among them.
 
     Args:
-        spark: None where none is open: a report that is missing (`release_report.reported`) stays so, and the page says that.
+        spark: None where none is open: a report that is missing (`release_report.reported`) stays so, and the page says
+            that.
         release, previous: the newest release of this `tables.variant` and the one before it, None for the first.
 
     Returns what refresh.json holds. Raises OSError where tables.root cannot be written.
