@@ -43,7 +43,7 @@ done
 
 words=(
     spark-submit --master yarn --deploy-mode client --conf "spark.executor.instances=$workers"
-    /opt/tokensieve/lib/python3.11/site-packages/jobs/refresh.py --config /opt/tokensieve/corpus.yaml --json
+    /opt/tokensieve/lib/python3.11/site-packages/tokensieve/jobs/refresh.py --config /opt/tokensieve/corpus.yaml --json
 )
 step=Name=refresh,Type=CUSTOM_JAR,Jar=command-runner.jar,ActionOnFailure=TERMINATE_CLUSTER,Args=[$(IFS=,; echo "${words[*]}")]
 create=(

@@ -109,3 +109,11 @@ def test_the_discovery_script_says_what_spark_reads(repository, tmp_path):
         capture_output=True, text=True, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
     )  # fmt: skip
     assert done.stdout == '{"name": "gpu", "addresses": ["0","1"]}\n'
+
+
+def test_what_platforms_start_lies_where_the_wheel_installs_it(repository):
+    texts = [path.read_text() for path in sorted((repository / "docker").rglob("*")) if path.is_file()]
+    started = [place for text in texts for place in re.findall(r"site-packages/(\S+?\.py)", text)]
+    assert len(started) == 4, "EMR, Dataproc, and two of Kubernetes"
+    assert {place for place in started if not (repository / place).is_file()} == set()
+    assert {place.split("/")[0] for place in started} == {"tokensieve"}

@@ -152,9 +152,9 @@ def test_the_application_is_where_the_image_installs_it(repository, refresh, app
     (script,) = [one for one in arguments if one.endswith(".py")]
     image = (repository / "docker" / "score.Dockerfile").read_text()
     (minor,) = {line.split("python:")[1].rsplit(".", 1)[0] for line in image.splitlines() if "ARG PYTHON_IMAGE" in line}
-    assert script == f"/usr/local/lib/python{minor}/site-packages/jobs/refresh.py"
+    assert script == f"/usr/local/lib/python{minor}/site-packages/tokensieve/jobs/refresh.py"
     assert application["spec"]["template"]["mainApplicationFile"] == f"local://{script}"
-    assert (repository / "jobs" / "refresh.py").is_file()
+    assert (repository / "tokensieve" / "jobs" / "refresh.py").is_file()
 
 
 def test_the_spark_version_that_the_operator_is_told_is_the_tested_one(repository, application):

@@ -57,7 +57,7 @@ def test_emr_creates_a_cluster_whose_only_step_is_the_refresh(checkout):
     assert "--auto-terminate" in create
     step = create[create.index("--steps") + 1]
     assert "ActionOnFailure=TERMINATE_CLUSTER" in step
-    assert "spark.executor.instances=3,/opt/tokensieve/lib/python3.11/site-packages/jobs/refresh.py" in step
+    assert "spark.executor.instances=3,/opt/tokensieve/lib/python3.11/site-packages/tokensieve/jobs/refresh.py" in step
     placed = {words[-1] + (Path(words[-2]).name if words[-1].endswith("/") else "") for words in copies}
     assert {f"{EMR['FOLDER']}/scripts/{name}" for name in ("prepare_node.sh", "gpu_cgroups.sh")} <= placed
     assert f"{EMR['FOLDER']}/files/corpus.yaml" in placed
