@@ -16,15 +16,13 @@ TOLERANT = "score.quarantine_tolerance=1"
 def test_every_run_leaves_what_a_run_from_scratch_would(configure, tmp_path, shared_data, spark, other_bundle):
     week = Refreshes(configure, tmp_path, spark, TOLERANT)
     source = week.source
-
     # Sunday: three shards, the last with a copy of a document of the first.
     for number in (1, 2):
         put(source, f"{number}.parquet", shard(shared_data, number))
     put(source, "3.parquet", pa.concat_tables([shard(shared_data, 3), shard(shared_data, 1, rows=1)]))
     run = week.run()
     assert run.scored == ("1.parquet", "2.parquet", "3.parquet")
-    assert run.reasons == {"duplicate_id": 1}
-    assert week.idle().state == "nothing_new"
+    assert (run.reasons, week.idle().state) == ({"duplicate_id": 1}, "nothing_new")
 
     # Monday: a new shard whose name comes first, with copies of documents that were first until now.
     put(source, "0.parquet", pa.concat_tables([shard(shared_data, 4), shard(shared_data, 1, rows=2)]))
@@ -36,8 +34,7 @@ def test_every_run_leaves_what_a_run_from_scratch_would(configure, tmp_path, sha
     # Tuesday: a shard is republished under its name, another one is broken, a third has a new column.
     put(source, "2.parquet", shard(shared_data, 2, first=3))
     (source / "5.parquet").write_bytes((source / "1.parquet").read_bytes()[:-20])
-    extra = shard(shared_data, 6)
-    put(source, "6.parquet", extra.append_column("grade", pa.array(range(extra.num_rows), pa.int64())))
+    put(source, "6.parquet", _graded(shard(shared_data, 6)))
     run = week.run()
     assert run.scored == ("2.parquet", "5.parquet", "6.parquet")
     assert (run.sources.new, run.sources.changed) == (("5.parquet", "6.parquet"), ("2.parquet",))
@@ -76,6 +73,10 @@ def test_every_run_leaves_what_a_run_from_scratch_would(configure, tmp_path, sha
     made = _releases(week.config("parquet").tables.store)
     assert [release.documents["in"] for release in made] == [16, 23, 29, 30, 18, 18, 22]
     assert len({release.manifest for release in made}) == 7, "every release names what it was made of"
+
+
+def _graded(shard: pa.Table) -> pa.Table:
+    return shard.append_column("grade", pa.array(range(shard.num_rows), pa.int64()))
 
 
 def _releases(store: Store) -> list[Release]:
