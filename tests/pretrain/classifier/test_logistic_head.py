@@ -34,7 +34,7 @@ def test_the_gradient_of_the_objective_vanishes_at_the_solution(c):
     x_NK, value_N = _data()
     head = fit_logistic(_plain(x_NK), value_N, c, EXACT)
     # Losses are float32, so the line search sees no step that gains less than about 3e-9 (a rounding of 6e-8 over the
-    # root of 400 rows); at a curvature of 0.1 that is a slope of 2e-5, and how far below it a fit ends is the CPU's luck.
+    # root of 400 rows). At a curvature of 0.1 that is a slope of 2e-5; how far below it a fit ends is the CPU's luck.
     assert np.abs(_slope(x_NK, value_N, head, c)).max() < 1e-5
     assert np.abs(_slope(x_NK, value_N, Linear(weight_K=np.zeros(5), bias=0.0), c)).max() > 0.05
 
