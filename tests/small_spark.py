@@ -9,8 +9,11 @@ from pathlib import Path
 DAEMON = Path(__file__).parent / "spark_daemon"
 
 SETTINGS = {
-    # The quick compiler of the JVM alone, and one thread that collects: two workers share two cores.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # The quick compiler of the JVM alone, one thread that collects (two workers share two cores), and classes of Spark's
+    # own jars loaded as they are: most of a short run is the first run of everything.
+    "spark.driver.extraJavaOptions": (
+        "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+    ),
     # Plans are interpreted, not compiled to Java first.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
