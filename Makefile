@@ -29,7 +29,7 @@ demo: $(VENV)/installed
 	$(BIN)/tokensieve demo --config demo $(DOTTED) $(ARGS)
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m 'not slow and not platform' -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -m 'not slow and not platform' -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m 'slow and not platform' -n $(WORKERS) --dist loadfile --timeout 3600 $(TESTS)

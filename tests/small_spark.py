@@ -9,8 +9,8 @@ from pathlib import Path
 DAEMON = Path(__file__).parent / "spark_daemon"
 
 SETTINGS = {
-    # The quick compiler of the JVM alone, one thread that collects (two workers share two cores), and classes of Spark's
-    # own jars loaded as they are: most of a short run is the first run of everything.
+    # The quick compiler of the JVM alone, one thread that collects (two workers share two cores), and the classes of
+    # Spark's own jars loaded unverified: most of a short run is the first run of everything.
     "spark.driver.extraJavaOptions": (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
     ),

@@ -6,8 +6,10 @@ import sys
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.corpora import write_corpus
+from tokensieve.jobs.cli import app
 
 
 def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -53,7 +55,9 @@ def test_a_wrong_call_exits_with_two_and_says_what_to_do(repository, arguments, 
     assert "Traceback" not in done.stderr
 
 
-def test_quarantine_above_the_tolerance_exits_with_three_and_json_is_the_last_line(configure, tmp_path, repository):
+def test_quarantine_above_the_tolerance_exits_with_three_and_json_is_the_last_line(
+    configure, tmp_path, repository, monkeypatch, spark
+):
     source = write_corpus(tmp_path / "source", rows=4)
     configure()
     (source / "part-00001.parquet").write_bytes(b"broken")
@@ -61,7 +65,8 @@ def test_quarantine_above_the_tolerance_exits_with_three_and_json_is_the_last_li
     done = run("score", "--config", file, "--json", cwd=repository)
     assert done.returncode == 3, done.stderr
     assert "1 of 5 documents quarantined" in done.stderr
-    done = run("score", "--config", file, "--json", "score.quarantine_tolerance=0.5", cwd=repository)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(repository)
+    done = CliRunner().invoke(app, ["score", "--config", file, "--json", "score.quarantine_tolerance=0.5"])
+    assert done.exit_code == 0, done.output
     counts = json.loads(done.stdout.splitlines()[-1])
     assert counts["documents"] == {"in": 5, "scored": 4, "quarantine": 1, "reasons": {"unreadable_file": 1}}

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="needs megatron-core")
 
+from tests.pretrain.conftest import write_corpus_in
 from tests.small_runs import COUNTING, small_run
 from tests.training_processes import job, start
 from tokensieve.pretrain.errors import TrainingError
@@ -42,11 +43,22 @@ def wait_for_steps(out: Path, steps: int, process) -> None:
     raise AssertionError(f"no {steps} steps after a minute")
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with shards and a run of 12 steps on them, made once."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "shards").mkdir()
+    write_corpus_in(folder / "shards", [COUNTING])
+    train(config(checkpoint={"every": 4, "keep_last": 3}), folder / "shards", folder / "out")
+    return folder
+
+
 @pytest.fixture
-def stopped(write_corpus, tmp_path) -> tuple[Path, Path]:
+def stopped(whole, tmp_path) -> tuple[Path, Path]:
     """Shards, and a run of 12 steps that lost everything after its checkpoint at step 8."""
-    shards, out = write_corpus(COUNTING), tmp_path / "out"
-    train(config(checkpoint={"every": 4, "keep_last": 3}), shards, out)
+    shards, out = tmp_path / "shards", tmp_path / "out"
+    shutil.copytree(whole / "shards", shards)
+    shutil.copytree(whole / "out", out)
     shutil.copytree(out, tmp_path / "whole")
     (out / "train.json").unlink()
     shutil.rmtree(out / "checkpoints" / "step-00000012")
