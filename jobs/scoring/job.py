@@ -15,10 +15,11 @@ from tokensieve.jobs.source.listing import Found, find_files
 from tokensieve.jobs.source.scan import FileScan, TableScan
 from tokensieve.jobs.source.schema import from_text
 from tokensieve.jobs.tables.config import TablesConfig
-from tokensieve.jobs.tables.ledger import Ledger
+from tokensieve.jobs.tables.ledger import Ledger, sources_of
 from tokensieve.jobs.tables.quarantine import pinned_version
 from tokensieve.jobs.tables.table import Commit
 from tokensieve.udfs.files.content_id import content_id
+from tokensieve.udfs.reading.fault_reasons import VANISHED_FILE
 from tokensieve.udfs.scoring.scorer import ScorerSettings
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ def plan_job(
         compared = compared.with_again(_readable(standing.restored(compared), compared))
     settled = None if base is None else from_text(str(base.inputs[SCHEMA]))
     work = FileScan(config.source, config.score.partition_mb, compared.scored, settled, found)
+    went = {one.name for one in work.broken if one.reason == VANISHED_FILE} & sources_of(known).keys()
+    if went:  # as if they had gone before the listing: `deleted` says whether the rows that they have stay
+        return plan_job(config, settings, spark, again, deleted, found.without(went))
     return Job(
         work=work,
         settings=settings,

@@ -75,6 +75,11 @@ class Found:
     paths: dict[str, str]
     versions: dict[str, str]
 
+    def without(self, names: Collection[str]) -> "Found":
+        """The others."""
+        paths = {name: path for name, path in self.paths.items() if name not in names}
+        return Found(root=self.root, paths=paths, versions={name: self.versions[name] for name in paths})
+
 
 def find_files(config: SourceConfig) -> Found:
     """Looks for the files of a Parquet or JSONL source. Raises InputError: nothing there."""

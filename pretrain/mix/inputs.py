@@ -4,13 +4,13 @@ A policy, bundle or rule that is the same in all sources keeps its name; one tha
 """
 
 import hashlib
+import json
 
 from tokensieve.pretrain.errors import MixError
 from tokensieve.pretrain.mix.config import MixConfig
 from tokensieve.pretrain.mix.plan import Part
 from tokensieve.pretrain.mix.source import Source
 from tokensieve.pretrain.shards.manifest import Inputs
-from tokensieve.udfs.files.content_id import content_id
 
 
 def mixed_inputs(config: MixConfig, parts: tuple[Part, ...]) -> Inputs:
@@ -37,7 +37,10 @@ def mix_id(config: MixConfig, sources: list[Source]) -> str:
     for source in settings["sources"].values():
         del source["shards"], source["tables"]
     content = {"settings": settings, "manifests": {source.name: source.manifest.id for source in sources}}
-    return content_id(content)
+    text = json.dumps(
+        content, sort_keys=True, separators=(",", ":")
+    )  # not `content_id`: ids of mixes escape what is not ASCII
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def mixed_scores(config: MixConfig, sources: list[Source]) -> str | None:

@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     """The wheel, built from a copy so that the checkout stays clean."""
     copy = tmp_path_factory.mktemp("build") / "tokensieve"
     skip = shutil.ignore_patterns(".*", "out", "build", "dist", "tests", "*.egg-info", "__pycache__")
-    shutil.copytree(repository, copy, ignore=skip)
+    shutil.copytree(repository, copy, ignore=skip, symlinks=True)  # tokensieve/ holds links to the rooms
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
     (built,) = (copy / "dist").glob("tokensieve-*.whl")
@@ -50,4 +50,4 @@ def clean_environment(bare_python: Path) -> dict[str, str]:
         "PYSPARK_PYTHON": str(bare_python),
         "PYSPARK_DRIVER_PYTHON": str(bare_python),
     }
-    return {key: value for key, value in ours.items() if key not in ("PYTHONPATH", "SPARK_REMOTE")}
+    return {key: value for key, value in ours.items() if key not in ("PYTHONPATH", "SPARK_CONF_DIR", "SPARK_REMOTE")}

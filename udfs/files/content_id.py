@@ -5,6 +5,6 @@ import json
 
 
 def content_id(content: object) -> str:
-    """First 16 hex digits of the SHA-256 of canonical JSON (sorted keys, no spaces). Raises ValueError for NaN."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """First 16 hex digits of the SHA-256 of canonical JSON (sorted keys, no spaces), so layout does not matter."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

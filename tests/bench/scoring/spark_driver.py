@@ -35,7 +35,7 @@ class Driver:
         wall, cpu = time.perf_counter(), _cpu_s()
         checked = Config.model_validate(config)
         with self._watched() if watch else _nothing() as seen:
-            result = import_module(f"jobs.{verb}").run(checked, self.session)
+            result = import_module(f"tokensieve.jobs.{verb}").run(checked, self.session)
         times = {"wall_s": time.perf_counter() - wall, "cpu_s": _cpu_s() - cpu}
         return times | {"result": result} | ({"driver_mb": seen} if watch else {})
 

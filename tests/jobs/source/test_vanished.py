@@ -106,6 +106,22 @@ def test_a_file_that_stays_away_leaves_where_the_policy_says_so(configure, tmp_p
     assert last["documents"] == {"in": 1, "scored": 1, "quarantine": 0, "reasons": {}}
 
 
+@pytest.mark.parametrize(("deleted", "there"), [("keep", {"a1", "b1", "b2"}), ("retract", {"a1"})])
+def test_the_rows_of_a_known_file_that_went_stay_or_leave_as_those_of_one_that_was_not_listed(
+    configure, tmp_path, spark, deleted, there
+):
+    write(tmp_path / "source", "a.parquet", ["a1"])
+    write(tmp_path / "source", "b.parquet", ["b1", "b2"])
+    config = configure(LENIENT)
+    score.run(config, spark)
+    write(tmp_path / "source", "b.parquet", ["b3"])
+    found = find_files(config.source)
+    (tmp_path / "source" / "b.parquet").unlink()
+    said = score.run(config, spark, again=["b.parquet"], deleted=deleted, found=found)
+    assert {row["doc_id"] for row in config.tables.table("scores").read(spark).collect()} == there
+    assert said["documents"] == {"in": len(there), "scored": len(there), "quarantine": 0, "reasons": {}}
+
+
 def test_a_kept_file_that_is_gone_and_has_to_be_read_again_is_named(configure, tmp_path, spark):
     write(tmp_path / "source", "a.parquet", ["a1", "x"])
     write(tmp_path / "source", "b.parquet", ["b1", "x"])
